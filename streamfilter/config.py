@@ -1,0 +1,105 @@
+"""Every setting's default and range, once: the CLI, the TOML file and the Python API read them here."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from streamfilter.errors import ConfigError
+
+DEFAULT_MODEL = "utility-resnet18"
+DEVICES = ("auto", "cpu", "cuda")
+TASK_RULES = ("any", "all", "classification", "detection")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a stream is filtered.
+
+    Raises:
+        ConfigError: values are out of range; all of them are listed.
+    """
+
+    model: str = DEFAULT_MODEL
+    """Name of a shipped model, or the path of an ONNX file."""
+    threshold: float | None = None
+    """Utility at or above which a frame is useful, for every task, 0-1; None = each task's own, from the model."""
+    task: str = "any"
+    """Which tasks a frame must be useful to: any of them, all of them, or one by name."""
+    hysteresis: float = 0.0
+    """After a kept frame, the next are kept down to threshold - hysteresis, 0-1."""
+    max_gap_seconds: float = 10.0
+    """Longest time without a kept frame before one is kept whatever its score; 0 = no floor."""
+    device: str = "auto"
+    """Where the model runs; `auto` takes CUDA when ONNX Runtime has it and says what it chose."""
+    batch_size: int = 8
+    """Most frames scored at once, 1-512."""
+    threads: int = 0
+    """Threads of the scorer; 0 = one a core."""
+
+    def __post_init__(self) -> None:
+        problems = [problem for problem in _problems(self) if problem]
+        if problems:
+            raise ConfigError("; ".join(problems))
+
+    @classmethod
+    def load(cls, path: str | Path | None, **overrides: Any) -> Settings:
+        """Settings with precedence: `overrides` that are not None, then the TOML file, then the defaults.
+
+        Args:
+            path: a TOML file with these names at its top level; None = no file.
+            overrides: settings by name; None = not given.
+
+        Raises:
+            ConfigError: the file cannot be read, has unknown names, or values are out of range.
+        """
+        given = {key: value for key, value in overrides.items() if value is not None}
+        return cls(**{**(_read_toml(Path(path)) if path is not None else {}), **given})
+
+    def replace(self, **changes: Any) -> Settings:
+        """A copy with some settings changed.
+
+        Raises:
+            ConfigError: a changed value is out of range.
+        """
+        return Settings(**{**asdict(self), **changes})
+
+
+def _problems(settings: Settings) -> list[str]:
+    return [
+        _not_in("threshold", settings.threshold, 0.0, 1.0) if settings.threshold is not None else "",
+        _not_in("hysteresis", settings.hysteresis, 0.0, 1.0),
+        _not_in("max_gap_seconds", settings.max_gap_seconds, 0.0, 86_400.0),
+        _not_in("batch_size", settings.batch_size, 1, 512, whole=True),
+        _not_in("threads", settings.threads, 0, 512, whole=True),
+        _not_one_of("task", settings.task, TASK_RULES),
+        _not_one_of("device", settings.device, DEVICES),
+        "" if isinstance(settings.model, str) and settings.model else f"model is {settings.model!r}, expected a name",
+    ]
+
+
+def _not_in(name: str, value: object, low: float, high: float, *, whole: bool = False) -> str:
+    kinds = (int,) if whole else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
+        return f"{name} is {value!r}, expected {'a whole number' if whole else 'a number'} from {low:g} to {high:g}"
+    return ""
+
+
+def _not_one_of(name: str, value: object, allowed: tuple[str, ...]) -> str:
+    return "" if value in allowed else f"{name} is {value!r}, expected one of {', '.join(allowed)}"
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the settings file {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from error
+    known = [field.name for field in fields(Settings)]
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise ConfigError(f"{path} has unknown settings {', '.join(unknown)}; known: {', '.join(known)}")
+    return values

@@ -1,0 +1,55 @@
+"""Every exception this package raises on purpose.
+
+    StreamFilterError
+    ├── InputError              a source cannot be opened or read to its end
+    │   └── InputNotFoundError      (also FileNotFoundError)
+    ├── PictureError            one picture cannot be decoded, or is larger than the bound
+    ├── OutputError             a sink cannot be written (disk full, no permission, closed pipe)
+    ├── ModelError              a model file is missing, corrupt or carries no spec
+    ├── DeviceError             the device asked for is not there
+    ├── ConfigError             one or more settings are out of range (all are listed)
+    ├── ShapeError              arrays disagree in shape or dtype (also ValueError)
+    └── MissingExtraError       an optional dependency is not installed (also ImportError)
+
+Messages are one line: what is wrong, where, and what to do.
+"""
+
+
+class StreamFilterError(Exception):
+    """Base of all errors raised on purpose."""
+
+
+class InputError(StreamFilterError):
+    """A source cannot be opened, or cannot be read to its end."""
+
+
+class InputNotFoundError(InputError, FileNotFoundError):
+    """The file, folder or pattern named as an input does not exist."""
+
+
+class PictureError(StreamFilterError):
+    """One picture cannot be decoded, or its declared size is over the bound."""
+
+
+class OutputError(StreamFilterError):
+    """A sink cannot be opened or written."""
+
+
+class ModelError(StreamFilterError):
+    """A model file is missing, corrupt, or has no usable spec."""
+
+
+class DeviceError(StreamFilterError):
+    """The device asked for is not available."""
+
+
+class ConfigError(StreamFilterError):
+    """Settings are out of range; the message lists every one of them."""
+
+
+class ShapeError(StreamFilterError, ValueError):
+    """Arrays disagree in shape or dtype; the message gives expected and actual."""
+
+
+class MissingExtraError(StreamFilterError, ImportError):
+    """An optional dependency is needed; the message names the extra to install."""

@@ -1,0 +1,118 @@
+"""What every room passes along: a frame, and what was decided about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from streamfilter.errors import PictureError, ShapeError
+
+if TYPE_CHECKING:
+    import av
+
+RGB = npt.NDArray[np.uint8]
+
+
+class Reason(StrEnum):
+    """Why a frame was kept or dropped. Every frame has exactly one."""
+
+    USEFUL = "useful"
+    """Kept: its utility reaches the threshold."""
+    HYSTERESIS = "hysteresis"
+    """Kept: under the threshold, but not by more than the hysteresis after a kept frame."""
+    GAP_FLOOR = "gap_floor"
+    """Kept: under the threshold, but nothing was kept for the maximum gap."""
+    LOW_UTILITY = "low_utility"
+    """Dropped: its utility is under the threshold."""
+    UNREADABLE = "unreadable"
+    """Dropped: it could not be decoded, so it was never scored."""
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One picture of a stream, kept as the decoder gave it.
+
+    Exactly one of `native`, `array` and `problem` is set.
+
+    Raises:
+        ShapeError: `array` is not (H, W, 3) uint8.
+        ValueError: none or more than one of `native`, `array` and `problem` is set.
+    """
+
+    input: str
+    """The source it came from, as shown in records; for pictures the file's path. Never holds a password."""
+    index: int
+    """Position in its source, from 0, in presentation order; unreadable frames count."""
+    pts_seconds: float | None = None
+    """Presentation time from the container, seconds; None when the source has no clock (pictures)."""
+    native: av.VideoFrame | None = None
+    """The decoder's frame, planes untouched, not yet rotated; None for pictures."""
+    array: RGB | None = None
+    """(H, W, 3) uint8 RGB, upright; None when the decoder's frame is kept instead."""
+    jpeg: bytes | None = None
+    """The file's own JPEG bytes, to pass through untouched; None when the source was not JPEG."""
+    rotation_degrees: int = 0
+    """Counter-clockwise turn, a multiple of 90, that makes `native` upright; 0 for `array`."""
+    problem: str | None = None
+    """Why it could not be decoded, one line; None when it could."""
+    name: str | None = field(default=None)
+    """File name relative to the folder or list it came from, for picture sinks; None for video."""
+
+    def __post_init__(self) -> None:
+        if sum(part is not None for part in (self.native, self.array, self.problem)) != 1:
+            raise ValueError("a frame has exactly one of native, array and problem")
+        if self.array is not None and (
+            self.array.ndim != 3 or self.array.shape[2] != 3 or self.array.dtype != np.uint8
+        ):
+            raise ShapeError(f"expected (H, W, 3) uint8, got {self.array.shape} {self.array.dtype}")
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether it has pixels at all."""
+        return self.problem is None
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """Height and width in pixels, upright.
+
+        Raises:
+            PictureError: the frame is unreadable.
+        """
+        if self.array is not None:
+            return self.array.shape[0], self.array.shape[1]
+        if self.native is None:
+            raise PictureError(f"frame {self.index} of {self.input} has no pixels: {self.problem}")
+        size = (self.native.height, self.native.width)
+        return size if self.rotation_degrees % 180 == 0 else (size[1], size[0])
+
+    @cached_property
+    def rgb(self) -> RGB:
+        """(H, W, 3) uint8, RGB, HWC, 0-255, upright; converted from the native planes on first use.
+
+        Raises:
+            PictureError: the frame is unreadable.
+        """
+        if self.array is not None:
+            return self.array
+        if self.native is None:
+            raise PictureError(f"frame {self.index} of {self.input} has no pixels: {self.problem}")
+        upright = np.rot90(self.native.to_ndarray(format="rgb24"), self.rotation_degrees // 90)
+        return np.ascontiguousarray(upright, dtype=np.uint8)
+
+
+@dataclass(frozen=True, eq=False)
+class Decision:
+    """What happens to one frame, and why."""
+
+    keep: bool
+    """Whether the frame goes on to the consumers."""
+    reason: Reason
+    """The one cause of `keep`."""
+    utility: Mapping[str, float] | None = None
+    """Calibrated utility in [0, 1] for each task of the model; None when the frame was unreadable."""

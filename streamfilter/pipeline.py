@@ -1,0 +1,126 @@
+"""The loop: sources into the filter, decisions into the sinks."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from streamfilter.errors import ConfigError, InputError
+from streamfilter.filter import StreamFilter
+from streamfilter.frame import Decision, Frame
+from streamfilter.metrics import Summary
+from streamfilter.sinks import RecordsSink, Sink, SinkOptions, VideoSink, open_sink
+from streamfilter.sources import InputPlan, Source
+
+logger = logging.getLogger(__name__)
+
+Progress = Callable[[Summary, Source], None]
+
+
+def open_sinks(
+    outs: Sequence[str], records: str | None, options: SinkOptions, input_names: Sequence[str]
+) -> list[Sink]:
+    """The sinks of a run, all of them or none.
+
+    Args:
+        outs: targets as for `open_sink`.
+        records: file for the records, `-` for standard output; None = no records.
+        options: encoders and qualities.
+        input_names: the inputs that will be written to them.
+
+    Raises:
+        ConfigError: two targets are the same, or several inputs would end in one video.
+        OutputError: a sink cannot be opened; those opened before it are removed again.
+    """
+    targets = [*outs, records] if records is not None else [*outs]
+    if len(set(targets)) < len(targets):
+        raise ConfigError(f"the same output is named twice in {', '.join(targets)}")
+    with ExitStack() as undo:
+        sinks: list[Sink] = []
+        if records is not None:
+            sinks.append(RecordsSink(sys.stdout if records == "-" else Path(records)))
+            undo.callback(sinks[-1].abort)
+        for target in outs:
+            sinks.append(open_sink(target, options))
+            undo.callback(sinks[-1].abort)
+            if isinstance(sinks[-1], VideoSink) and len(input_names) > 1:
+                raise ConfigError(f"{target} is one video, the inputs are {len(input_names)}; run them one by one")
+        undo.pop_all()
+    return sinks
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One run: inputs one after the other, through one filter, into all the sinks."""
+
+    stream_filter: StreamFilter
+    sinks: Sequence[Sink]
+    stop: threading.Event
+    """When set, the run ends early and closes its outputs whole."""
+    progress: Progress
+    """Called after every frame, with the counts so far and the source being read."""
+
+    def feed(self, plan: InputPlan, summary: Summary) -> None:
+        """Filter one input; that it cannot be opened or read is written to `summary.failures`."""
+        try:
+            source = plan.open()
+            for frame, decision in self.stream_filter.filter(source, self.stop):
+                self._deliver(frame, decision, summary)
+                self.progress(summary, source)
+        except InputError as error:
+            summary.failures.append(str(error))
+            return
+        if source.failure is not None and not self.stop.is_set():
+            summary.failures.append(source.failure)
+
+    def _deliver(self, frame: Frame, decision: Decision, summary: Summary) -> None:
+        for sink in self.sinks:
+            sink.write(frame, decision)
+        summary.count(decision)
+        if frame.problem is not None:
+            logger.warning("%s, frame %d: %s", frame.input, frame.index, frame.problem)
+
+
+def run(
+    plans: Sequence[InputPlan],
+    stream_filter: StreamFilter,
+    sinks: Sequence[Sink] = (),
+    stop: threading.Event | None = None,
+    progress: Progress = lambda summary, source: None,
+) -> Summary:
+    """Filter inputs into sinks; one bad input is noted and the others go on.
+
+    The sinks are closed whole when at least one frame was read, also when the run was stopped; otherwise, and when
+    an exception ends the run, they are aborted and leave nothing behind.
+
+    Args:
+        plans: the inputs, in order, as `plan_inputs` gives them.
+        stream_filter: decides on every frame.
+        sinks: get every frame with its decision.
+        stop: when set, the run ends early.
+        progress: called after every frame.
+
+    Returns:
+        The counts, and a line for each input that failed.
+
+    Raises:
+        OutputError: a sink cannot be written.
+    """
+    summary = Summary()
+    job = Run(stream_filter, sinks, stop or threading.Event(), progress)
+    with ExitStack() as undo:
+        for sink in sinks:
+            undo.callback(sink.abort)
+        for plan in plans:
+            if not job.stop.is_set():
+                job.feed(plan, summary)
+        summary.interrupted = job.stop.is_set()
+        if summary.frames_read > 0:
+            for sink in sinks:
+                sink.close()
+    return summary

@@ -1,0 +1,98 @@
+"""Frame -> model input. The only copy: the trainer and the exporter import it too."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from streamfilter.errors import PictureError, ShapeError
+from streamfilter.frame import RGB, Frame
+
+if TYPE_CHECKING:
+    import av
+
+PLANAR_420 = ("yuv420p", "yuvj420p")
+BT709 = 1
+FULL_RANGE = 2
+
+
+def shrink(rgb: RGB, size: int) -> RGB:
+    """A picture stretched to the model's square input.
+
+    Args:
+        rgb: (H, W, 3) uint8, RGB, HWC, 0-255.
+        size: side of the result, pixels.
+
+    Returns:
+        (size, size, 3) uint8, RGB, HWC, 0-255; area interpolation down, bilinear up.
+
+    Raises:
+        ShapeError: `rgb` is not (H, W, 3) uint8.
+    """
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
+        raise ShapeError(f"expected (H, W, 3) uint8, got {rgb.shape} {rgb.dtype}")
+    return _resize(rgb, size)
+
+
+def model_input(frame: Frame, size: int) -> RGB:
+    """A frame as the model wants it; a video frame is scaled from the decoder's own planes.
+
+    Args:
+        frame: a readable frame.
+        size: the model's input size, pixels.
+
+    Returns:
+        (size, size, 3) uint8, RGB, HWC, 0-255, upright.
+
+    Raises:
+        PictureError: the frame is unreadable.
+    """
+    if frame.native is None:
+        return shrink(frame.rgb, size)
+    native = frame.native
+    if native.width < 1 or native.height < 1:
+        raise PictureError(f"frame {frame.index} of {frame.input} is {native.width}x{native.height}")
+    small = _shrink_planes(native, size) if native.format.name in PLANAR_420 else _shrink_packed(native, size)
+    turns = frame.rotation_degrees // 90 % 4
+    return small if turns == 0 else np.ascontiguousarray(np.rot90(small, turns))
+
+
+def _resize(picture: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
+    import cv2
+
+    shrinks = picture.shape[0] >= size and picture.shape[1] >= size
+    resized = cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return np.asarray(resized, dtype=np.uint8)
+
+
+def _shrink_packed(native: av.VideoFrame, size: int) -> RGB:
+    return _resize(np.asarray(native.to_ndarray(format="rgb24"), dtype=np.uint8), size)
+
+
+def _shrink_planes(native: av.VideoFrame, size: int) -> RGB:
+    import cv2
+
+    planes = [_resize(_plane(native, index), size) for index in range(3)]
+    mixed = cv2.transform(cv2.merge(planes), _yuv_to_rgb(native))
+    return np.asarray(mixed, dtype=np.uint8)
+
+
+def _plane(native: av.VideoFrame, index: int) -> npt.NDArray[np.uint8]:
+    plane = native.planes[index]
+    lines = np.frombuffer(plane, dtype=np.uint8)[: plane.line_size * plane.height]
+    return lines.reshape(plane.height, plane.line_size)[:, : plane.width]
+
+
+def _yuv_to_rgb(native: av.VideoFrame) -> npt.NDArray[np.float64]:
+    """(3, 4) matrix from (Y, U, V, 1) in 0-255 to RGB in 0-255. Source: ITU-R BT.601 and BT.709."""
+    kr, kb = (0.2126, 0.0722) if native.colorspace == BT709 else (0.299, 0.114)
+    full = native.color_range == FULL_RANGE or native.format.name == "yuvj420p"
+    luma, chroma, black = (1.0, 1.0, 0.0) if full else (255 / 219, 255 / 224, 16.0)
+    kg = 1 - kr - kb
+    red_v, blue_u = 2 * (1 - kr) * chroma, 2 * (1 - kb) * chroma
+    green_u, green_v = -blue_u * kb / kg, -red_v * kr / kg
+    matrix = np.array([[luma, 0, red_v], [luma, green_u, green_v], [luma, blue_u, 0]])
+    offset = -matrix @ np.array([black, 128.0, 128.0])
+    return np.column_stack([matrix, offset])

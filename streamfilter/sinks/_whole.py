@@ -1,0 +1,85 @@
+"""Files that appear whole or not at all, and what a failed write is called."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from streamfilter.errors import OutputError
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_MISPLACED = frozenset({errno.ENOTDIR, errno.EEXIST, errno.ENOENT})
+
+
+def describe(code: int | None, words: str, where: str) -> str:
+    """One line about a failed write: what is wrong, where, and what to do.
+
+    Args:
+        code: the `errno`; None when there is none.
+        words: the system's words for it, used when the code is none of the usual ones.
+        where: the output, for the message.
+    """
+    if code in _FULL:
+        return f"no space left while writing {where}: free space or choose another place"
+    if code == errno.EFBIG:
+        return f"{where} is larger than the file size limit: raise the limit or choose another place"
+    if code == errno.EPIPE:
+        return f"the reader closed the pipe: {where} was not read to its end"
+    if code in _FORBIDDEN:
+        return f"cannot write {where}: {words.lower()}; choose a place you may write to"
+    if code in _MISPLACED:
+        return f"cannot write {where}: no folder can be made there; choose another place"
+    return f"cannot write {where}: {words}"
+
+
+@contextmanager
+def writing(where: str) -> Iterator[None]:
+    """Turn the system's errors into OutputError.
+
+    Raises:
+        OutputError: the body raised an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(describe(error.errno, error.strerror or str(error), where)) from error
+
+
+class WholeFile:
+    """A file written under a hidden name beside its target, and renamed onto it when it is whole.
+
+    The target's folder is made when missing; a symbolic link is followed, so the file it points to is replaced.
+
+    Raises:
+        OutputError: the target cannot be written, or is there and not a regular file.
+    """
+
+    def __init__(self, target: Path) -> None:
+        self.where = str(target)
+        self._target = Path(os.path.realpath(target))
+        if self._target.exists() and not self._target.is_file():
+            raise OutputError(f"cannot write {self.where}: it is there and not a regular file; choose another name")
+        name = f".streamfilter-{secrets.token_hex(6)}.partial{self._target.suffix}"
+        self.partial = self._target.parent / name
+        """The hidden file to write to; it is there, and empty."""
+        with writing(self.where):
+            self._target.parent.mkdir(parents=True, exist_ok=True)
+            os.close(os.open(self.partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+
+    def finish(self) -> None:
+        """Rename the partial file onto the target.
+
+        Raises:
+            OutputError: it cannot be renamed.
+        """
+        with writing(self.where):
+            self.partial.replace(self._target)
+
+    def discard(self) -> None:
+        """Remove the partial file, if it is still there."""
+        self.partial.unlink(missing_ok=True)

@@ -1,0 +1,129 @@
+"""Kept frames as pictures in a folder."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
+
+from streamfilter.errors import OutputError
+from streamfilter.frame import Frame
+from streamfilter.sinks._base import DEFAULTS, KeptFramesSink, SinkOptions
+from streamfilter.sinks._jpeg import jpeg_bytes
+from streamfilter.sinks._whole import WholeFile, writing
+
+JPEG_SUFFIXES = frozenset({".jpg", ".jpeg"})
+LONGEST_STEM = 60
+
+
+class ImagesSink(KeptFramesSink):
+    """Writes each kept frame as a JPEG of its own; a JPEG source passes through byte for byte.
+
+    Pictures keep their relative name, subfolders included; video frames are named `<input>_<index>.jpg`. Two frames
+    that would get the same name in one run get `-2`, `-3`, ... ; pictures of earlier runs are replaced. A name never
+    leads out of the folder.
+
+    Args:
+        folder: made when missing.
+        options: the JPEG quality of frames that were not JPEG already.
+
+    Raises:
+        OutputError: the folder cannot be made or written to.
+    """
+
+    def __init__(self, folder: Path | str, options: SinkOptions = DEFAULTS) -> None:
+        super().__init__()
+        self._folder = Path(folder)
+        self._quality = options.jpeg_quality
+        self._written: dict[str, Path] = {}
+        self._stems: dict[str, str] = {}
+        self._stem_of_input: dict[str, str] = {}
+        self._made: list[Path] = []
+        with writing(str(folder)):
+            self._make(self._folder)
+            _try_writing(self._folder)
+
+    @property
+    def frames_written(self) -> int:
+        """Pictures written so far."""
+        return len(self._written)
+
+    def _write_kept(self, frame: Frame) -> None:
+        data = jpeg_bytes(frame, self._quality)
+        path = self._folder / self._free_name(frame)
+        if not path.resolve().is_relative_to(self._folder.resolve()):
+            raise OutputError(f"cannot write {path}: a symbolic link leads out of {self._folder}; remove the link")
+        with writing(str(path)):
+            self._make(path.parent)
+        picture = WholeFile(path)
+        try:
+            with writing(str(path)):
+                picture.partial.write_bytes(data)
+            picture.finish()
+        finally:
+            picture.discard()
+        self._written[_folded(path.relative_to(self._folder))] = path
+
+    def _finish(self) -> None:
+        """Each picture is whole as soon as it is written."""
+
+    def _discard(self) -> None:
+        for path in self._written.values():
+            path.unlink(missing_ok=True)
+        for folder in reversed(self._made):
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+
+    def _free_name(self, frame: Frame) -> PurePosixPath:
+        wanted = _relative(frame.name) if frame.name else None
+        if wanted is None:
+            wanted = PurePosixPath(f"{self._stem(frame.input)}_{frame.index:06d}.jpg")
+        name, copy = wanted, 1
+        while _folded(name) in self._written:
+            copy += 1
+            name = wanted.with_stem(f"{wanted.stem}-{copy}")
+        return name
+
+    def _stem(self, source: str) -> str:
+        """The name of an input without its suffix; another input of the same name gets a number."""
+        if source not in self._stem_of_input:
+            wanted = _stem(source)
+            stem, copy = wanted, 1
+            while stem.casefold() in self._stems:
+                copy += 1
+                stem = f"{wanted}-{copy}"
+            self._stems[stem.casefold()] = source
+            self._stem_of_input[source] = stem
+        return self._stem_of_input[source]
+
+    def _make(self, folder: Path) -> None:
+        missing = [path for path in (folder, *folder.parents) if not path.exists()]
+        for path in reversed(missing):
+            path.mkdir(exist_ok=True)
+            self._made.append(path)
+
+
+def _relative(name: str) -> PurePosixPath | None:
+    """A frame's name without what would lead out of the folder, as .jpg; None when nothing is left."""
+    parts = [part for part in PurePosixPath(name).parts if part not in ("/", "//", "..", ".")]
+    if not parts:
+        return None
+    path = PurePosixPath(*parts)
+    return path if path.suffix.lower() in JPEG_SUFFIXES else path.with_suffix(".jpg")
+
+
+def _stem(source: str) -> str:
+    path = urlsplit(source).path if "://" in source else source
+    stem = PurePosixPath(path).stem
+    return stem[:LONGEST_STEM] if stem not in ("", "-", "..") else "frame"
+
+
+def _folded(name: PurePosixPath | Path) -> str:
+    """One key for all names that a file system without upper and lower case takes for the same."""
+    return name.as_posix().casefold()
+
+
+def _try_writing(folder: Path) -> None:
+    trial = folder / f".streamfilter-{secrets.token_hex(6)}.partial"
+    trial.touch(exist_ok=False)
+    trial.unlink()

@@ -1,0 +1,163 @@
+"""Where frames come from: `open_source` for one input, `plan_inputs` for a command line."""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+
+from streamfilter.errors import InputError, InputNotFoundError
+from streamfilter.sources.base import MAX_PIXELS, Source, SourceInfo
+from streamfilter.sources.images import ImagesSource, looks_like_picture, natural_key
+from streamfilter.sources.mjpeg import MjpegSource, open_stdin
+from streamfilter.sources.video import VideoSource
+
+__all__ = [
+    "MAX_PIXELS",
+    "ImagesSource",
+    "InputPlan",
+    "MjpegSource",
+    "Source",
+    "SourceInfo",
+    "VideoSource",
+    "open_source",
+    "open_sources",
+    "plan_inputs",
+]
+
+STDIN = "-"
+MJPEG_SUFFIXES = (".mjpg", ".mjpeg")
+
+
+@dataclass(frozen=True)
+class InputPlan:
+    """One source to be, not yet opened, so that a bad input stops nobody but itself."""
+
+    name: str
+    """The input as messages show it; passwords are masked."""
+    opener: Callable[[], Source]
+
+    def open(self) -> Source:
+        """The source, ready to iterate.
+
+        Raises:
+            InputNotFoundError: the input does not exist.
+            InputError: it cannot be opened; the message says why and what to do.
+        """
+        return self.opener()
+
+
+def plan_inputs(inputs: Sequence[str]) -> list[InputPlan]:
+    """Command-line inputs as sources to be; picture files that follow one another become one source.
+
+    An input is `-` (JPEG pictures on standard input), a folder of pictures, a picture, a video, or a glob pattern of
+    files. Nothing is refused here: `InputPlan.open` does that, input by input.
+
+    Args:
+        inputs: as given by the user.
+    """
+    files = [path for text in inputs for path in _expand(text)]
+    plans: list[InputPlan] = []
+    for are_pictures, group in groupby(files, key=_is_picture_file):
+        texts = list(group)
+        plans += [_plan_pictures(texts)] if are_pictures else [InputPlan(_mask(text), _opener(text)) for text in texts]
+    return plans
+
+
+def open_source(uri: str) -> Source:
+    """The one source an input stands for.
+
+    Args:
+        uri: `-`, a folder, a picture, a glob pattern of pictures, or a video.
+
+    Raises:
+        InputNotFoundError: it does not exist.
+        InputError: it cannot be opened, or the pattern matches several videos.
+    """
+    plans = plan_inputs([uri])
+    if len(plans) != 1:
+        raise InputError(f"{uri} matches {len(plans)} inputs; open them one by one")
+    return plans[0].open()
+
+
+def open_sources(inputs: Sequence[str]) -> list[Source]:
+    """Every source the inputs stand for, or none.
+
+    Raises:
+        InputError: one of them cannot be opened; those opened before it are closed again.
+    """
+    sources: list[Source] = []
+    try:
+        for plan in plan_inputs(inputs):
+            sources.append(plan.open())
+    except BaseException:
+        for source in sources:
+            source.close()
+        raise
+    return sources
+
+
+def _expand(text: str) -> list[str]:
+    """A glob pattern as the files it matches, pictures only where there are any; anything else as itself."""
+    if text == STDIN or _scheme(text) or not glob.has_magic(text) or Path(text).exists():
+        return [text]
+    paths = sorted((Path(match) for match in glob.iglob(text, recursive=True)), key=natural_key)
+    files = [str(path) for path in paths if path.is_file()]
+    return [file for file in files if _is_picture_file(file)] or files or [text]
+
+
+def _is_picture_file(text: str) -> bool:
+    path = Path(text)
+    try:
+        return (
+            not _scheme(text)
+            and path.suffix.lower() not in MJPEG_SUFFIXES
+            and path.is_file()
+            and path.stat().st_size > 0
+            and looks_like_picture(path)
+        )
+    except (OSError, ValueError):
+        return False
+
+
+def _plan_pictures(texts: list[str]) -> InputPlan:
+    source = partial(ImagesSource, [Path(text) for text in texts])
+    return InputPlan(source().name, source)
+
+
+def _opener(text: str) -> Callable[[], Source]:
+    if text == STDIN:
+        return open_stdin
+    if _scheme(text):
+        return partial(_refuse_live, text)
+    if Path(text).is_dir():
+        return partial(ImagesSource.from_folder, text)
+    if Path(text).suffix.lower() in MJPEG_SUFFIXES:
+        return partial(MjpegSource.from_file, text)
+    if glob.has_magic(text) and not Path(text).exists():
+        return partial(_refuse_pattern, text)
+    return partial(VideoSource, text)
+
+
+def _scheme(text: str) -> str | None:
+    match = re.match(r"([a-z][a-z0-9+.-]*)://", text, re.IGNORECASE)
+    return match[1] if match else None
+
+
+def _mask(text: str) -> str:
+    return re.sub(r"(?<=://)[^/]*@", "***@", text) if _scheme(text) else text
+
+
+def _refuse_pattern(text: str) -> Source:
+    raise InputNotFoundError(f"no file matches {text}; check the pattern")
+
+
+def _refuse_live(text: str) -> Source:
+    raise InputError(
+        f"{_mask(text)} is a {_scheme(text)}:// address, and live sources are not supported by this version; "
+        "record it to a file, or pipe it in as MJPEG with `-`"
+    )

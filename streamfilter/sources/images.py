@@ -1,0 +1,139 @@
+"""Picture files: a folder, or a list, in natural order."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from streamfilter.errors import InputError, InputNotFoundError, PictureError
+from streamfilter.frame import Frame
+from streamfilter.sources.base import MAX_PICTURE_BYTES, SourceInfo
+from streamfilter.sources.pictures import decode_picture, is_picture
+
+SUFFIXES = (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".tif", ".tiff")
+
+
+class ImagesSource:
+    """Pictures, read one at a time; one that cannot be decoded comes as an unreadable frame.
+
+    A JPEG's own bytes ride along in `Frame.jpeg`. `Frame.input` is the file's path, `Frame.name` its path relative to
+    the folder, or for a list the file name (relative to the common folder where two share a name).
+
+    Args:
+        paths: the files, in the order they are read.
+        name: how messages call the whole.
+        root: what `Frame.name` is relative to; None for a list.
+
+    Raises:
+        InputError: `paths` is empty.
+    """
+
+    is_live = False
+
+    def __init__(self, paths: Sequence[Path], name: str | None = None, root: Path | None = None) -> None:
+        if not paths:
+            raise InputError(f"no pictures in {name or 'an empty list'}; give JPEG, PNG, WebP, BMP or TIFF files")
+        self.name = name if name is not None else _list_name(paths)
+        self.failure: str | None = None
+        self.info = SourceInfo(frames_from_header=len(paths))
+        self._todo = list(zip(paths, _names(paths, root), strict=True))
+        self._index = 0
+        self._closed = False
+
+    @classmethod
+    def from_folder(cls, folder: str | Path) -> ImagesSource:
+        """All pictures under a folder, in natural order; hidden files and folders are left out.
+
+        Raises:
+            InputNotFoundError: there is no such folder.
+            InputError: it cannot be listed, or holds no picture.
+        """
+        root = Path(folder)
+        if not root.is_dir():
+            raise InputNotFoundError(f"no such folder: {folder}; check the path")
+        return cls(_walk(root), name=str(folder), root=root)
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield a frame a picture, in order."""
+        while self._index < len(self._todo) and not self._closed:
+            index, self._index = self._index, self._index + 1
+            path, name = self._todo[index]
+            yield _read(path, name, index)
+
+    def close(self) -> None:
+        """End the iteration; harmless when repeated, safe from another thread."""
+        self._closed = True
+
+
+def natural_key(path: Path) -> list[list[tuple[int, int, str]]]:
+    """Sorting key that puts img2 before img10, folder by folder."""
+    return [
+        [(0, int(piece), "") if piece.isdecimal() else (1, 0, piece.casefold()) for piece in re.split(r"(\d+)", part)]
+        for part in path.parts
+    ]
+
+
+def looks_like_picture(path: Path) -> bool:
+    """Whether a file is a picture by its first bytes, or at least calls itself one.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if path.suffix.lower() in SUFFIXES:
+        return True
+    with path.open("rb") as file:
+        return is_picture(file.read(16))
+
+
+def _walk(root: Path) -> list[Path]:
+    def refuse(error: OSError) -> None:
+        raise InputError(f"cannot list {error.filename} ({error.strerror}); check its permissions") from error
+
+    found = []
+    for folder, subfolders, files in os.walk(root, onerror=refuse):
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        paths = [Path(folder, name) for name in files if not name.startswith(".")]
+        found += [path for path in paths if path.is_file() and _is_readable_picture(path)]
+    return sorted(found, key=natural_key)
+
+
+def _is_readable_picture(path: Path) -> bool:
+    try:
+        return looks_like_picture(path)
+    except OSError:
+        return False
+
+
+def _names(paths: Sequence[Path], root: Path | None) -> list[str]:
+    names = [path.name for path in paths]
+    if root is None and len(set(names)) < len(set(paths)):
+        root = Path(os.path.commonpath([path.absolute().parent for path in paths]))
+        return [path.absolute().relative_to(root).as_posix() for path in paths]
+    return names if root is None else [path.relative_to(root).as_posix() for path in paths]
+
+
+def _list_name(paths: Sequence[Path]) -> str:
+    return str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
+
+
+def _read(path: Path, name: str, index: int) -> Frame:
+    try:
+        data = _read_bytes(path)
+        jpeg = data if data.startswith(b"\xff\xd8\xff") else None
+        return Frame(str(path), index, array=decode_picture(data), jpeg=jpeg, name=name)
+    except PictureError as error:
+        return Frame(str(path), index, problem=str(error), name=name)
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        size = path.stat().st_size
+        if size == 0:
+            raise PictureError("is empty (0 bytes)")
+        if size > MAX_PICTURE_BYTES:
+            raise PictureError(f"has {size} bytes, over the bound of {MAX_PICTURE_BYTES}")
+        return path.read_bytes()
+    except OSError as error:
+        raise PictureError(f"cannot be read: {error.strerror or error}") from error

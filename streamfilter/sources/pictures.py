@@ -1,0 +1,129 @@
+"""One picture's bytes -> RGB, whatever its format, depth and orientation."""
+
+from __future__ import annotations
+
+import io
+import logging
+import struct
+import zlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from streamfilter.errors import PictureError
+from streamfilter.frame import RGB
+from streamfilter.sources.base import MAX_PIXELS
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+log = logging.getLogger(__name__)
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
+ORIENTATION = 0x0112
+# What Pillow's format readers let through on hostile bytes, beside its own errors.
+DECODE_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    EOFError,
+    MemoryError,
+    NotImplementedError,
+    struct.error,
+    zlib.error,
+)
+
+
+def is_picture(head: bytes) -> bool:
+    """Whether a file that starts with these 16 bytes is a picture of a format we read."""
+    return (
+        head.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*"))
+        or (head.startswith(b"BM") and head[6:10] == b"\0\0\0\0")
+        or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
+    )
+
+
+def decode_picture(data: bytes) -> RGB:
+    """The picture as eyes see it: upright by its EXIF orientation, sRGB numbers taken as they are.
+
+    Grey, palette and CMYK (Adobe's inverted one too) become RGB; 16-bit samples keep their high byte; what is
+    transparent is laid over black, for hidden pixels must not count. Of several pages or frames the first is read.
+
+    Args:
+        data: a whole JPEG, PNG, WebP, BMP or TIFF file.
+
+    Returns:
+        (H, W, 3) uint8, RGB, HWC, 0-255.
+
+    Raises:
+        PictureError: the bytes are no such picture, are cut short or damaged, or declare more than `MAX_PIXELS` pixels.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise _too_large(f"{image.width}x{image.height}")
+            image.load()
+            return _upright(_to_rgb(image), _orientation(image))
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise _too_large("more") from error
+    except UnidentifiedImageError as error:
+        raise PictureError(f"is not a {', '.join(FORMATS)} picture") from error
+    except DECODE_ERRORS as error:
+        raise PictureError(f"cannot be decoded: {_one_line(error)}") from error
+
+
+def _too_large(size: str) -> PictureError:
+    return PictureError(f"declares {size} pixels, over the bound of {MAX_PIXELS // 1_000_000} megapixels")
+
+
+def _to_rgb(image: Image.Image) -> RGB:
+    from PIL import Image
+
+    if image.mode.startswith("I;16"):
+        return _grey_to_rgb(np.asarray(image))
+    if image.mode in ("I", "F"):
+        raise PictureError(f"has {image.mode} samples of 32 bits, whose range is unknown; save it with 8 or 16 bits")
+    if image.has_transparency_data:
+        layers = image.convert("RGBA")
+        black = Image.new("RGBA", layers.size, (0, 0, 0, 255))
+        return np.asarray(Image.alpha_composite(black, layers).convert("RGB"))
+    return np.asarray(image.convert("RGB"))
+
+
+def _grey_to_rgb(grey: np.ndarray) -> RGB:
+    high = (grey.astype(np.uint16) >> 8).astype(np.uint8)
+    return np.repeat(high[:, :, None], 3, axis=2)
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        value = image.getexif().get(ORIENTATION, 1)
+    except DECODE_ERRORS as error:
+        log.debug("EXIF left unread: %s", _one_line(error))
+        return 1
+    return value if isinstance(value, int) else 1
+
+
+def _upright(rgb: RGB, orientation: int) -> RGB:
+    """Undo an EXIF orientation. Source: Exif 2.32, table 6 (tag 0x0112)."""
+    turns_then_mirror = {
+        2: (0, True),
+        3: (2, False),
+        4: (2, True),
+        5: (3, True),
+        6: (3, False),
+        7: (1, True),
+        8: (1, False),
+    }
+    turns, mirrored = turns_then_mirror.get(orientation, (0, False))
+    turned = np.rot90(rgb, turns)
+    return np.ascontiguousarray(turned[:, ::-1] if mirrored else turned)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

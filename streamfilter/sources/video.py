@@ -1,0 +1,289 @@
+"""Video files: anything PyAV opens."""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from streamfilter.errors import InputError, InputNotFoundError
+from streamfilter.frame import Frame
+from streamfilter.sources.base import MAX_PIXELS, SourceInfo
+
+if TYPE_CHECKING:
+    import av
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+log = logging.getLogger(__name__)
+
+MAX_ERRORS_IN_A_ROW = 500
+"""After so many undecodable packets without one frame between them the rest is given up."""
+TRANSPORT_PACKET_BYTES = 188
+CLOSE_TIMEOUT_SECONDS = 5.0
+SHORTFALL_SECONDS = 0.5
+"""Matroska ends early when its frames stop this long before the duration in its header."""
+
+
+class VideoSource:
+    """The first video stream of a file, frames untouched as the decoder gave them.
+
+    Raises:
+        InputNotFoundError: there is no such file.
+        InputError: it is empty, unreadable, not a video, without a video stream, of an unknown codec, or its frames are
+            larger than `MAX_PIXELS`.
+    """
+
+    is_live = False
+
+    def __init__(self, path: str | Path) -> None:
+        self.name = str(path)
+        self.failure: str | None = None
+        self._lock = threading.Lock()
+        self._closed = False
+        self._index = 0
+        self._packets_read = 0
+        self._errors_in_a_row = 0
+        self._end_seconds = 0.0
+        self._cut_packet: av.Packet[VideoStream] | None = None
+        self._container = _open_container(self.name)
+        try:
+            self._stream = _video_stream(self._container, self.name)
+            self.info = _describe(self._container, self._stream)
+            self._tick_seconds = self._stream.time_base or Fraction(0)
+        except BaseException:
+            self._container.close()
+            raise
+        self._demuxer = self._container.demux(self._stream)
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield the frames in presentation order, with the container's own time stamps."""
+        try:
+            while (frames := self._step()) is not None:
+                yield from frames
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """End the iteration and close the file; harmless when repeated, safe from another thread."""
+        self._closed = True
+        if self._lock.acquire(timeout=CLOSE_TIMEOUT_SECONDS):
+            try:
+                self._container.close()
+            finally:
+                self._lock.release()
+        else:
+            log.warning("%s is still being read, so it is left open", self.name)
+
+    def _step(self) -> list[Frame] | None:
+        """The frames one packet gives, often none yet; None at the end."""
+        with self._lock:
+            if self._closed:
+                return None
+            packet = self._read_packet()
+            if packet is not None:
+                return self._decode_packet(packet)
+            self._closed = True
+            frames = self._decode(None)
+            if self._cut_packet is not None:
+                frames.append(self._problem("its data is cut short"))
+            self.failure = self.failure or self._early_end()
+            return frames
+
+    def _read_packet(self) -> av.Packet[VideoStream] | None:
+        import av
+
+        if self.failure is not None:
+            return None
+        try:
+            return next(self._demuxer, None)
+        except av.FFmpegError as error:
+            self.failure = self._ends_early(_reason(error))
+            return None
+
+    def _decode_packet(self, packet: av.Packet[VideoStream]) -> list[Frame]:
+        if not packet.size:
+            return []
+        self._packets_read += 1
+        if packet.pts is not None:
+            end = (packet.pts + (packet.duration or 0)) * self._tick_seconds
+            self._end_seconds = max(self._end_seconds, float(end))
+        waiting, self._cut_packet = self._cut_packet, None
+        frames = [] if waiting is None else self._decode(waiting)
+        if packet.is_corrupt:
+            # The last packet of a cut file would make the decoder drop the good frames it still holds.
+            self._cut_packet = packet
+            return frames
+        return frames + self._decode(packet)
+
+    def _decode(self, packet: av.Packet[VideoStream] | None) -> list[Frame]:
+        import av
+
+        try:
+            decoded = self._stream.decode(packet)
+        except av.FFmpegError as error:
+            return self._count_error(packet, error)
+        if decoded:
+            self._errors_in_a_row = 0
+        return [self._frame(native) for native in decoded]
+
+    def _count_error(self, packet: av.Packet[VideoStream] | None, error: av.FFmpegError) -> list[Frame]:
+        if packet is None:
+            log.debug("%s: at the end the decoder said: %s", self.name, _reason(error))
+            return []
+        self._errors_in_a_row += 1
+        if self._errors_in_a_row >= MAX_ERRORS_IN_A_ROW:
+            self.failure = self._ends_early(f"{self._errors_in_a_row} packets in a row could not be decoded")
+        return [self._problem(_reason(error))]
+
+    def _frame(self, native: av.VideoFrame) -> Frame:
+        pts_seconds = None if native.pts is None else float(native.pts * self._tick_seconds)
+        rotation = round(native.rotation / 90) * 90 % 360
+        return Frame(self.name, self._next_index(), pts_seconds, native=native, rotation_degrees=rotation)
+
+    def _problem(self, problem: str) -> Frame:
+        return Frame(self.name, self._next_index(), problem=f"cannot be decoded: {problem}")
+
+    def _next_index(self) -> int:
+        self._index += 1
+        return self._index - 1
+
+    def _ends_early(self, detail: str) -> str:
+        return f"{self.name} ends early after {self._index} frames ({detail}); fetch or record it again"
+
+    def _early_end(self) -> str | None:
+        if self._cut_packet is not None:
+            return self._ends_early("its last frame is cut short")
+        promised = _packets_promised(self._container, self._stream)
+        if self._packets_read < promised:
+            return self._ends_early(f"its header promises {promised}")
+        promised_seconds = _seconds_promised(self._container, self._stream)
+        if self._end_seconds < promised_seconds - SHORTFALL_SECONDS:
+            return self._ends_early(f"at {self._end_seconds:.2f} s, its header promises {promised_seconds:.2f} s")
+        if "mpegts" in self._container.format.name and _is_cut_transport_stream(self.name):
+            return self._ends_early("its last packet is cut short")
+        if self._index == 0:
+            return f"{self.name} gave no frame at all; fetch or record it again"
+        return None
+
+
+def _open_container(name: str) -> InputContainer:
+    import av
+
+    _check_file(name)
+    try:
+        # `file:` and the whitelist keep a hostile name or playlist from reaching the network or other protocols.
+        return av.open(
+            f"file:{name}",
+            mode="r",
+            options={"max_pixels": str(MAX_PIXELS)},
+            container_options={"protocol_whitelist": "file"},
+            metadata_errors="replace",
+        )
+    except av.InvalidDataError as error:
+        raise InputError(_why_not_video(name)) from error
+    except (av.FFmpegError, ValueError) as error:
+        raise InputError(f"cannot open {name} as a video ({_reason(error)}); check the file") from error
+
+
+def _check_file(name: str) -> None:
+    try:
+        status = os.stat(name)
+        if stat.S_ISREG(status.st_mode):
+            with open(name, "rb"):
+                pass
+    except FileNotFoundError as error:
+        raise InputNotFoundError(f"no such file: {name}; check the path") from error
+    except PermissionError as error:
+        raise InputError(f"no permission to read {name}; change its mode or run as its owner") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot open {name} ({error}); check the path") from error
+    if stat.S_ISREG(status.st_mode) and status.st_size == 0:
+        raise InputError(f"{name} is empty (0 bytes); fetch or record it again")
+
+
+def _why_not_video(name: str) -> str:
+    with open(name, "rb") as file:
+        is_mp4 = file.read(12)[4:8] == b"ftyp"
+    if is_mp4:
+        return (
+            f"{name} is an MP4 whose index (moov) is missing, as when a recording was cut off; fetch or record it again"
+        )
+    return f"{name} is not a video or picture that can be read, whatever its name says; check the file"
+
+
+def _video_stream(container: InputContainer, name: str) -> VideoStream:
+    import av
+
+    streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+    if not streams:
+        kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
+        raise InputError(f"{name} holds no video stream (only {kinds}); give a file with video")
+    stream = streams[0]
+    context = stream.codec_context
+    if context is None:
+        raise InputError(f"{name} has video of an unknown codec; convert it to H.264 first")
+    if context.width * context.height > MAX_PIXELS:
+        raise InputError(
+            f"{name} declares frames of {context.width}x{context.height}, over the bound of {MAX_PIXELS} pixels; "
+            "scale it down first"
+        )
+    context.options = {**context.options, "max_pixels": str(MAX_PIXELS)}
+    stream.thread_type = "AUTO"
+    return stream
+
+
+def _describe(container: InputContainer, stream: VideoStream) -> SourceInfo:
+    duration = None
+    if stream.duration is not None and stream.time_base is not None:
+        duration = float(stream.duration * stream.time_base)
+    elif container.duration is not None:
+        duration = container.duration / 1_000_000
+    return SourceInfo(
+        frames_from_header=stream.frames or None,
+        fps_from_header=float(stream.average_rate) if stream.average_rate else None,
+        duration_seconds=duration,
+        size_hw=(stream.height, stream.width),
+    )
+
+
+def _packets_promised(container: InputContainer, stream: VideoStream) -> int:
+    # An edit list hides frames from an MP4's index but not from the count in its header.
+    return len(stream.index_entries) if "mp4" in container.format.name else stream.frames
+
+
+def _seconds_promised(container: InputContainer, stream: VideoStream) -> float:
+    if "matroska" not in container.format.name:
+        return 0.0
+    for key, text in stream.metadata.items():
+        if key.upper().startswith("DURATION"):
+            return _seconds(text)
+    if container.duration is None or len(container.streams) > 1:
+        return 0.0
+    return container.duration / 1_000_000
+
+
+def _is_cut_transport_stream(name: str) -> bool:
+    with suppress(OSError), open(name, "rb") as file:
+        starts_whole = file.read(1) == b"\x47"
+        return starts_whole and file.seek(0, os.SEEK_END) % TRANSPORT_PACKET_BYTES != 0
+    return False
+
+
+def _seconds(text: str) -> float:
+    """`00:01:02.500000000` as 62.5; 0 when it is something else."""
+    try:
+        hours, minutes, seconds = (float(part) for part in text.split(":"))
+    except ValueError:
+        return 0.0
+    return hours * 3600 + minutes * 60 + seconds
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)

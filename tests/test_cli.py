@@ -1,0 +1,171 @@
+"""The command line as scripts use it: data on stdout, words on stderr, outputs whole, signals obeyed."""
+
+import io
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from streamfilter.scorer import shipped_models
+from tests.media import write_video
+from tests.models import brightness_model
+
+COMMAND = [sys.executable, "-m", "streamfilter"]
+
+
+def grey(value: int) -> np.ndarray:
+    return np.full((96, 128, 3), value, np.uint8)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return brightness_model(tmp_path / "brightness.onnx")
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    return write_video(tmp_path / "clip.mp4", [grey(220)] * 10 + [grey(30)] * 10 + [grey(220)] * 10)
+
+
+def run(*arguments: object, status: int = 0, stdin: bytes | None = None) -> tuple[bytes, str]:
+    command = [*COMMAND, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, input=stdin or b"", timeout=120, check=False)
+    assert done.returncode == status, done.stderr.decode()
+    return done.stdout, done.stderr.decode()
+
+
+def test_run_writes_video_and_records(tmp_path: Path, clip: Path, model: Path) -> None:
+    out, records = tmp_path / "out" / "kept.mp4", tmp_path / "out" / "records.jsonl"
+    stdout, stderr = run("run", clip, "--model", model, "--out", out, "--records", records)
+    assert stdout == b""
+    assert "30 frames read, 20 kept (useful 20), 10 dropped (low_utility 10)" in stderr
+    lines = [json.loads(line) for line in records.read_text().splitlines()]
+    assert [line["index"] for line in lines] == list(range(30))
+    assert list(lines[12]) == ["input", "index", "pts_seconds", "keep", "reason", "utility"]
+    assert (lines[12]["keep"], lines[12]["reason"], lines[12]["input"]) == (False, "low_utility", str(clip))
+    assert set(lines[12]["utility"]) == {"classification", "detection"}
+    with av.open(str(out)) as container:
+        times = [float(frame.pts * frame.time_base) for frame in container.decode(video=0)]
+    np.testing.assert_allclose(times, [line["pts_seconds"] for line in lines if line["keep"]], atol=1e-3)
+
+
+def test_run_writes_mjpeg_on_standard_output_and_reads_it_back(tmp_path: Path, clip: Path, model: Path) -> None:
+    stdout, _ = run("run", clip, "--model", model, "--out", "-")
+    assert stdout.startswith(b"\xff\xd8")
+    records = tmp_path / "again.jsonl"
+    again, _ = run("run", "-", "--model", model, "--out", "-", "--records", records, stdin=stdout)
+    assert again == stdout
+    assert [json.loads(line)["pts_seconds"] for line in records.read_text().splitlines()] == [None] * 20
+
+
+def test_run_passes_jpeg_files_through_byte_for_byte(tmp_path: Path, model: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name, value in (("a10.jpg", 240), ("a2.jpg", 10), ("a1.jpg", 250)):
+        Image.fromarray(grey(value)).save(folder / name, quality=80)
+    run("run", folder, "--model", model, "--out", tmp_path / "kept")
+    kept = sorted((tmp_path / "kept").iterdir())
+    assert [path.name for path in kept] == ["a1.jpg", "a10.jpg"]
+    assert all(path.read_bytes() == (folder / path.name).read_bytes() for path in kept)
+
+
+def test_several_inputs_go_into_one_records_file(tmp_path: Path, clip: Path, model: Path) -> None:
+    stdout, _ = run("run", clip, clip, "--model", model, "--records", "-")
+    assert len(stdout.splitlines()) == 60
+
+
+def test_several_videos_do_not_fit_into_one(tmp_path: Path, clip: Path, model: Path) -> None:
+    _, stderr = run("run", clip, clip, "--model", model, "--out", tmp_path / "k.mp4", status=2)
+    assert "one by one" in stderr
+    assert not (tmp_path / "k.mp4").exists()
+
+
+def test_score_prints_one_line_a_picture(tmp_path: Path, model: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    Image.fromarray(grey(255)).save(folder / "1.png")
+    Image.fromarray(grey(51)).save(folder / "2.png")
+    stdout, _ = run("score", folder, "--model", model)
+    lines = [json.loads(line) for line in stdout.splitlines()]
+    assert lines[1] == {
+        "input": str(folder / "2.png"),
+        "utility": {"classification": pytest.approx(0.2), "detection": pytest.approx(0.2)},
+        "useful": False,
+    }
+    assert lines[0]["useful"] is True
+
+
+def test_score_says_which_picture_is_broken_and_goes_on(tmp_path: Path, model: Path) -> None:
+    Image.fromarray(grey(255)).save(tmp_path / "whole.jpg")
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "whole.jpg").read_bytes()[:-100])
+    stdout, stderr = run("score", tmp_path / "cut.jpg", tmp_path / "whole.jpg", "--model", model, status=1)
+    lines = [json.loads(line) for line in stdout.splitlines()]
+    assert [line["useful"] for line in lines] == [False, True]
+    assert lines[0]["utility"] is None
+    assert "cut.jpg" in stderr
+
+
+def test_settings_file_under_flags(tmp_path: Path, clip: Path, model: Path) -> None:
+    settings = tmp_path / "settings.toml"
+    settings.write_text(f'model = "{model}"\nthreshold = 0.99\n')
+    assert "0 kept" in run("run", clip, "--config", settings)[1]
+    assert "30 kept" in run("run", clip, "--config", settings, "--threshold", "0")[1]
+
+
+def test_nothing_kept_leaves_no_video_and_says_so(tmp_path: Path, clip: Path, model: Path) -> None:
+    _, stderr = run("run", clip, "--model", model, "--threshold", "1", "--out", tmp_path / "k.mp4")
+    assert "no frame was kept" in stderr
+    assert not (tmp_path / "k.mp4").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupting_closes_the_outputs_whole(tmp_path: Path, model: Path, number: signal.Signals) -> None:
+    """MJPEG on a pipe that never ends; the signal comes while the run waits for more."""
+    jpeg = io.BytesIO()
+    Image.fromarray(grey(230)).save(jpeg, "JPEG")
+    out, records = tmp_path / "k.mp4", tmp_path / "r.jsonl"
+    command = [*COMMAND, "run", "-", "--model", str(model), "--out", str(out), "--records", str(records)]
+    with subprocess.Popen([*command, "--batch-size", "1"], stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        process.stdin.write(jpeg.getvalue() * 20)
+        process.stdin.flush()
+        wait_until(lambda: any(tmp_path.glob(".streamfilter-*.mp4")))
+        time.sleep(3)
+        process.send_signal(number)
+        _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 128 + number, stderr.decode()
+    assert b"(interrupted)" in stderr
+    lines = records.read_text().splitlines()
+    with av.open(str(out)) as container:
+        assert sum(1 for _ in container.decode(video=0)) == len(lines) >= 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["brightness.onnx", "k.mp4", "r.jsonl"]
+
+
+def wait_until(is_true: object, seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not is_true():  # type: ignore[operator]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_inspect_prints_the_spec(model: Path) -> None:
+    spec = json.loads(run("inspect", model)[0])
+    assert (spec["name"], spec["input_size"], spec["tasks"]) == ("brightness", 32, ["classification", "detection"])
+
+
+def test_models_lists_what_ships() -> None:
+    stdout = run("models")[0].decode()
+    assert all(name in stdout for name in shipped_models())
+    assert "balanced" in stdout
+
+
+def test_version_and_help() -> None:
+    assert b"0.1.0" in run("--version")[0]
+    assert all(name in run("--help")[0] for name in (b"run", b"score", b"inspect", b"models"))

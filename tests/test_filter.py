@@ -1,0 +1,112 @@
+"""StreamFilter over real files with a model whose utility is the brightness of the picture."""
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from streamfilter import StreamFilter
+from streamfilter.errors import ConfigError, InputNotFoundError
+from streamfilter.frame import Frame, Reason
+from streamfilter.policy import PolicyState
+from tests.media import write_video
+from tests.models import brightness_model
+
+
+def grey(value: int) -> np.ndarray:
+    return np.full((96, 128, 3), value, np.uint8)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> str:
+    return str(brightness_model(tmp_path / "brightness.onnx"))
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    """Ten bright frames, ten dark ones, ten bright ones."""
+    return write_video(tmp_path / "clip.mp4", [grey(220)] * 10 + [grey(30)] * 10 + [grey(220)] * 10)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 64])
+def test_frames_come_in_order_with_their_decisions(clip: Path, model: str, batch_size: int) -> None:
+    pairs = list(StreamFilter(model=model, device="cpu", batch_size=batch_size).filter(clip))
+    assert [frame.index for frame, _ in pairs] == list(range(30))
+    assert [decision.keep for _, decision in pairs] == [True] * 10 + [False] * 10 + [True] * 10
+    assert pairs[15][0].pts_seconds == pytest.approx(0.6)
+    utility = pairs[0][1].utility
+    assert utility is not None
+    assert utility["detection"] == pytest.approx(220 / 255, abs=0.02)
+
+
+def test_consumer_sees_the_kept_frames_only(clip: Path, model: str) -> None:
+    seen: list[Frame] = []
+    summary = StreamFilter(model=model, device="cpu").pass_to(clip, seen.append)
+    assert [frame.index for frame in seen] == [*range(10), *range(20, 30)]
+    assert (summary.frames_read, summary.frames_kept) == (30, 20)
+    assert summary.dropped_by_reason == {Reason.LOW_UTILITY: 10}
+
+
+def test_what_the_consumer_raises_comes_through_and_the_reader_ends(clip: Path, model: str) -> None:
+    def consumer(frame: Frame) -> None:
+        raise ZeroDivisionError(f"frame {frame.index}")
+
+    before = threading.active_count()
+    with pytest.raises(ZeroDivisionError, match="frame 0"):
+        StreamFilter(model=model, device="cpu").pass_to(clip, consumer)
+    assert threading.active_count() == before
+
+
+def test_gap_floor_reads_the_containers_clock(tmp_path: Path, model: str) -> None:
+    clip = write_video(tmp_path / "dark.mp4", [grey(20)] * 50)
+    kept = [f.index for f, d in StreamFilter(model=model, device="cpu", max_gap_seconds=0.5).filter(clip) if d.keep]
+    assert kept == [13, 26, 39]
+
+
+def test_unreadable_frames_are_dropped_unscored_and_leave_no_trace_in_the_policy(model: str) -> None:
+    stream_filter = StreamFilter(model=model, device="cpu", hysteresis=0.2)
+    frames = [
+        Frame("x", 0, array=grey(150)),
+        Frame("x", 1, problem="cut off"),
+        Frame("x", 2, array=grey(100)),
+    ]
+    decisions, _ = stream_filter.decide(frames, PolicyState())
+    assert [decision.reason for decision in decisions] == [Reason.USEFUL, Reason.UNREADABLE, Reason.HYSTERESIS]
+    assert decisions[1].utility is None
+
+
+def test_a_batch_of_nothing_but_unreadable_frames(model: str) -> None:
+    frames = [Frame("x", index, problem="cut off") for index in range(3)]
+    decisions, _ = StreamFilter(model=model, device="cpu").decide(frames, PolicyState())
+    assert [decision.keep for decision in decisions] == [False] * 3
+
+
+def test_threshold_overrides_the_models_own(clip: Path, model: str) -> None:
+    assert all(decision.keep for _, decision in StreamFilter(model=model, device="cpu", threshold=0.05).filter(clip))
+
+
+def test_scoring_one_array(model: str) -> None:
+    scores = StreamFilter(model=model, device="cpu").score(grey(51))
+    assert scores == {"classification": pytest.approx(0.2, abs=1e-3), "detection": pytest.approx(0.2, abs=1e-3)}
+
+
+def test_stop_ends_the_iteration(clip: Path, model: str) -> None:
+    stop = threading.Event()
+    seen = 0
+    for _ in StreamFilter(model=model, device="cpu", batch_size=1).filter(clip, stop):
+        seen += 1
+        if seen == 5:
+            stop.set()
+    assert seen == 5
+
+
+def test_a_task_the_model_lacks(tmp_path: Path) -> None:
+    single = brightness_model(tmp_path / "one.onnx", ("detection",))
+    with pytest.raises(ConfigError, match="this model has any, all, detection"):
+        StreamFilter(model=str(single), device="cpu", task="classification")
+
+
+def test_missing_source(model: str) -> None:
+    with pytest.raises(InputNotFoundError, match=r"nowhere\.mp4"):
+        next(StreamFilter(model=model, device="cpu").filter("nowhere.mp4"))

@@ -1,0 +1,33 @@
+"""The public door: what it names is there, sorted, documented."""
+
+import streamfilter
+
+
+def test_all_is_sorted_and_real() -> None:
+    assert streamfilter.__all__ == sorted(streamfilter.__all__)
+    assert all(getattr(streamfilter, name) is not None for name in streamfilter.__all__)
+
+
+def test_everything_public_is_documented() -> None:
+    undocumented = [name for name in streamfilter.__all__ if not (getattr(streamfilter, name).__doc__ or "").strip()]
+    assert undocumented == []
+
+
+def test_the_door_is_exactly_this() -> None:
+    assert set(streamfilter.__all__) == {
+        "Decision",
+        "Frame",
+        "ModelSpec",
+        "Reason",
+        "Scorer",
+        "Settings",
+        "SinkOptions",
+        "StreamFilter",
+        "StreamFilterError",
+        "Summary",
+        "__version__",
+        "open_sink",
+        "open_source",
+        "run",
+        "shipped_models",
+    }

@@ -1,0 +1,360 @@
+"""The contract of every sink, and what they do when the output cannot be written."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from streamfilter.errors import ConfigError, OutputError
+from streamfilter.frame import Decision, Frame, Reason
+from streamfilter.sinks import (
+    CallbackSink,
+    ImagesSink,
+    MjpegSink,
+    RecordsSink,
+    Sink,
+    SinkOptions,
+    VideoSink,
+    open_sink,
+)
+
+KEPT = Decision(True, Reason.USEFUL, {"classification": 0.75, "detection": 0.25})
+DROPPED = Decision(False, Reason.LOW_UTILITY, {"classification": 0.1, "detection": 0.2})
+LOST = Decision(False, Reason.UNREADABLE)
+BRIGHTNESS_STEP = 20
+START_OF_IMAGE = b"\xff\xd8\xff"
+
+
+def flat(index: int) -> Frame:
+    """A grey frame whose brightness tells its index."""
+    pixels = np.full((48, 64, 3), index * BRIGHTNESS_STEP, np.uint8)
+    return Frame(input="in.mp4", index=index, pts_seconds=index / 10, array=pixels)
+
+
+def index_of(rgb: np.ndarray) -> int:
+    return round(float(rgb.mean()) / BRIGHTNESS_STEP)
+
+
+class Video:
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "out.mp4"
+        self.sink: Sink = VideoSink(self.path)
+
+    def kept(self) -> list[int]:
+        with av.open(str(self.path)) as container:
+            return [index_of(frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
+
+
+class Images:
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "out"
+        self.sink: Sink = ImagesSink(self.path)
+
+    def kept(self) -> list[int]:
+        return [index_of(cv2.imread(str(path))) for path in sorted(self.path.iterdir())]
+
+
+class Records:
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "out.jsonl"
+        self.sink: Sink = RecordsSink(self.path)
+
+    def kept(self) -> list[int]:
+        lines = [json.loads(line) for line in self.path.read_text("utf-8").splitlines()]
+        return [line["index"] for line in lines if line["keep"]]
+
+
+class Mjpeg:
+    def __init__(self, folder: Path) -> None:
+        self.stream = io.BytesIO()
+        self.sink: Sink = MjpegSink(self.stream)
+
+    def kept(self) -> list[int]:
+        parts = [START_OF_IMAGE + part for part in self.stream.getvalue().split(START_OF_IMAGE)[1:]]
+        return [index_of(cv2.imdecode(np.frombuffer(part, np.uint8), cv2.IMREAD_COLOR)) for part in parts]
+
+
+class Callback:
+    def __init__(self, folder: Path) -> None:
+        self.frames: list[Frame] = []
+        self.sink: Sink = CallbackSink(self.frames.append)
+
+    def kept(self) -> list[int]:
+        return [frame.index for frame in self.frames]
+
+
+EVERY = [Video, Images, Records, Mjpeg, Callback]
+ON_DISK = [Video, Images, Records]
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir())
+
+
+@pytest.mark.parametrize("kind", EVERY)
+def test_kept_frames_arrive_in_order_and_the_others_do_not(kind, tmp_path):
+    output = kind(tmp_path)
+    for index in range(10):
+        output.sink.write(flat(index), KEPT if index % 3 else DROPPED)
+    output.sink.write(Frame(input="in.mp4", index=10, problem="damaged"), LOST)
+    output.sink.close()
+    assert output.kept() == [1, 2, 4, 5, 7, 8]
+
+
+@pytest.mark.parametrize("kind", EVERY)
+def test_closing_again_or_aborting_after_it_changes_nothing(kind, tmp_path):
+    output = kind(tmp_path)
+    output.sink.write(flat(3), KEPT)
+    output.sink.close()
+    output.sink.close()
+    output.sink.abort()
+    assert output.kept() == [3]
+
+
+@pytest.mark.parametrize("kind", ON_DISK)
+def test_the_whole_output_appears_at_close_without_helpers_beside_it(kind, tmp_path):
+    output = kind(tmp_path)
+    for index in range(5):
+        output.sink.write(flat(index), KEPT)
+    if kind is not Images:
+        assert not output.path.exists()
+    output.sink.close()
+    assert output.kept() == [0, 1, 2, 3, 4]
+    assert not [name for name in files(tmp_path) if "partial" in name]
+
+
+@pytest.mark.parametrize("kind", ON_DISK)
+def test_abort_leaves_nothing(kind, tmp_path):
+    output = kind(tmp_path)
+    for index in range(5):
+        output.sink.write(flat(index), KEPT)
+    output.sink.abort()
+    output.sink.abort()
+    output.sink.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", [Video, Records])
+def test_an_older_output_stays_until_the_new_one_is_whole(kind, tmp_path):
+    first = kind(tmp_path)
+    first.sink.write(flat(1), KEPT)
+    first.sink.close()
+    second = kind(tmp_path)
+    second.sink.write(flat(2), KEPT)
+    assert first.kept() == [1]
+    second.sink.abort()
+    assert first.kept() == [1]
+    third = kind(tmp_path)
+    third.sink.write(flat(3), KEPT)
+    third.sink.close()
+    assert third.kept() == [3]
+
+
+@pytest.mark.parametrize("kind", ON_DISK)
+def test_an_error_inside_with_aborts(kind, tmp_path):
+    output = kind(tmp_path)
+    output.sink.write(flat(1), KEPT)
+    with pytest.raises(RuntimeError, match="elsewhere"), output.sink:
+        raise RuntimeError("elsewhere")
+    assert files(tmp_path) == []
+
+
+@pytest.mark.parametrize("kind", [Video, Images, Records, Mjpeg])
+def test_writing_after_close_is_refused(kind, tmp_path):
+    output = kind(tmp_path)
+    output.sink.write(flat(1), KEPT)
+    output.sink.close()
+    with pytest.raises(ValueError, match="already closed"):
+        output.sink.write(flat(2), KEPT)
+
+
+@pytest.mark.parametrize(("kind", "name"), [(Video, "out.mp4"), (Records, "out.jsonl")])
+def test_a_symbolic_link_is_followed_and_the_mode_follows_the_umask(kind, name, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tmp_path / name).symlink_to(elsewhere / name)
+    output = kind(tmp_path)
+    output.sink.write(flat(1), KEPT)
+    output.sink.close()
+    assert (tmp_path / name).is_symlink()
+    assert output.kept() == [1]
+    umask = os.umask(0)
+    os.umask(umask)
+    assert stat.S_IMODE((elsewhere / name).stat().st_mode) == 0o666 & ~umask
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "out.jsonl", "out/"])
+def test_a_place_that_cannot_be_written_is_refused_at_once(name, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OutputError, match=r"cannot write .*file.*choose another place"):
+        open_sink(f"{tmp_path}/file/{name}", SinkOptions())
+    assert files(tmp_path) == ["file"]
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="no /proc, which nobody can write to")
+@pytest.mark.parametrize("name", ["out.mp4", "out.jsonl", "out/"])
+def test_a_forbidden_folder_is_refused_at_once(name):
+    with pytest.raises(OutputError, match="cannot write /proc/"):
+        open_sink(f"/proc/{name}", SinkOptions())
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "out.jsonl"])
+def test_a_target_that_is_no_regular_file_is_refused(name, tmp_path):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(OutputError, match="not a regular file"):
+        open_sink(str(tmp_path / name), SinkOptions())
+    assert files(tmp_path) == [name]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("a.mp4", VideoSink),
+        ("a.MKV", VideoSink),
+        ("a.mov", VideoSink),
+        ("a.ts", VideoSink),
+        ("a.jsonl", RecordsSink),
+        ("pictures", ImagesSink),
+        ("kept.v2/", ImagesSink),
+        ("there.old", ImagesSink),
+    ],
+)
+def test_the_target_names_the_sink(name, kind, tmp_path):
+    (tmp_path / "there.old").mkdir()
+    sink = open_sink(f"{tmp_path}/new/../{name}" if name == "pictures" else f"{tmp_path}/{name}", SinkOptions())
+    assert isinstance(sink, kind)
+    sink.abort()
+
+
+@pytest.mark.parametrize("target", ["out.jpg", "out.avi", "out.txt", "", "rtsp://host/live"])
+def test_other_targets_list_what_is_allowed(target, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OutputError, match=r"\.mp4, \.mkv.*\.jsonl.*pictures.*MJPEG"):
+        open_sink(target, SinkOptions())
+    assert files(tmp_path) == []
+
+
+def test_options_report_every_setting_out_of_range():
+    with pytest.raises(ConfigError, match=r"codec is empty.*crf 64 outside 0-63.*jpeg_quality 0 outside 1-100"):
+        SinkOptions(codec="", crf=64, jpeg_quality=0)
+
+
+def test_an_error_in_the_consumer_reaches_the_caller_unchanged():
+    error = KeyError("the consumer's own")
+
+    def consumer(frame: Frame) -> None:
+        raise error
+
+    with pytest.raises(KeyError) as caught:
+        CallbackSink(consumer).write(flat(1), KEPT)
+    assert caught.value is error
+
+
+FILL = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from streamfilter.errors import OutputError
+from streamfilter.frame import Decision, Frame, Reason
+from streamfilter.sinks import SinkOptions, open_sink
+folder, target, frames, limit = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+if limit:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+noise = np.random.default_rng(0)
+sink = open_sink(target, SinkOptions(crf=0, jpeg_quality=100))
+try:
+    for index in range(frames):
+        pixels = noise.integers(0, 256, (128, 160, 3), dtype=np.uint8)
+        frame = Frame(input="x" * 2000, index=index, pts_seconds=index / 25, array=pixels)
+        sink.write(frame, Decision(True, Reason.USEFUL, {"classification": 1.0}))
+    sink.close()
+except OutputError as error:
+    sink.abort()
+    print(error)
+print([str(path) for path in folder.rglob("*") if path.is_file()])
+"""
+
+
+def fill(command: list[str], folder: Path, name: str, frames: int, limit: int) -> list[str]:
+    done = subprocess.run(
+        [*command, sys.executable, "-c", FILL, str(folder), str(folder / name), str(frames), str(limit)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "PYTHONWARNINGS": "error"},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.splitlines()
+
+
+def on_tmpfs(folder: Path) -> list[str]:
+    mount = 'mount -t tmpfs -o size=256k none "$0" && exec "$@"'
+    return ["unshare", "--mount", "sh", "-c", mount, str(folder)]
+
+
+def can_mount(folder: Path) -> bool:
+    if shutil.which("unshare") is None:
+        return False
+    tried = subprocess.run([*on_tmpfs(folder), "true"], capture_output=True, timeout=10, check=False)
+    return tried.returncode == 0
+
+
+@pytest.mark.parametrize("frames", [3, 200], ids=["noticed at close", "noticed while writing"])
+@pytest.mark.parametrize("name", ["out.mp4", "out.mkv", "out.jsonl", "out/"])
+def test_a_file_size_limit_is_told_and_leaves_nothing(name, frames, tmp_path):
+    limit = 4096 if name == "out.jsonl" else 20_000
+    message, left = fill([], tmp_path, name, frames, limit)
+    assert "larger than the file size limit" in message
+    assert left == "[]"
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "out.jsonl", "out/"])
+def test_a_full_disk_is_told_and_leaves_nothing(name, tmp_path):
+    if not can_mount(tmp_path):
+        pytest.skip("a small disk cannot be mounted here; the file size limit above is the same path")
+    message, left = fill(on_tmpfs(tmp_path), tmp_path, name, 200, 0)
+    assert "no space left while writing" in message
+    assert "free space" in message
+    assert left == "[]"
+
+
+def test_a_closed_pipe_is_told(tmp_path):
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "wb") as stream:
+        sink = MjpegSink(stream)
+        sink.write(flat(1), KEPT)
+        os.read(reader, 10)
+        os.close(reader)
+        with pytest.raises(OutputError, match="the reader closed the pipe: standard output"):
+            sink.write(flat(2), KEPT)
+        sink.abort()
+
+
+def test_head_on_standard_output_ends_the_program_in_one_line():
+    program = FILL.replace("print(error)", "print(error, file=sys.stderr)").replace("print([", "sys.exit(1)\n([")
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, "unused", "-", "200", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    head = process.stdout.read(3)
+    process.stdout.close()
+    words = process.stderr.read().decode()
+    process.stderr.close()
+    assert (head, process.wait(timeout=60)) == (START_OF_IMAGE, 1)
+    assert words == "the reader closed the pipe: standard output was not read to its end\n"

@@ -1,0 +1,162 @@
+"""`python -m trainer evaluate`: judge a trained network on label tables, with the JPEG-quality oracle beside it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import numpy.typing as npt
+import torch
+from tqdm import tqdm
+
+from streamfilter.errors import InputError
+from trainer.dataset import PRISTINE_QUALITY, Pictures, Row, label_array, load_tables, merge, prefetch, split_sources
+from trainer.metrics import cross_fitted, figures, fit_platt, quality_oracle
+from trainer.models import UtilityNet, load
+from trainer.runs import RunFolder, command_line, sha256
+
+BATCH = 64
+HELD_BACK = "held_back"
+HALVES_SEED = 1
+
+Logits = npt.NDArray[np.float32]
+
+
+def predict(net: UtilityNet, pictures: Pictures, show_progress: bool = False) -> Logits:
+    """(N, T) float32 logits of the pictures, in full precision and evaluation mode.
+
+    Raises:
+        PictureError: a picture cannot be read.
+    """
+    net.eval()
+    device = net.scale.device
+    starts = range(0, len(pictures), BATCH)
+    jobs = ((lambda first=first: pictures.batch(range(first, min(first + BATCH, len(pictures))))) for first in starts)
+    logits = np.empty((len(pictures), len(net.tasks)), dtype=np.float32)
+    bar = tqdm(total=len(pictures), unit="picture", file=sys.stderr, disable=not show_progress, dynamic_ncols=True)
+    with torch.inference_mode(), bar:
+        for first, images in zip(starts, prefetch(jobs), strict=True):
+            logits[first : first + len(images)] = net(torch.from_numpy(images).to(device)).cpu().numpy()
+            bar.update(len(images))
+    return logits
+
+
+def judge_held_back(
+    logits: Logits, rows: Sequence[Row], tasks: Sequence[str]
+) -> tuple[tuple[list[float], list[float]], dict[str, Any]]:
+    """Calibrate on the held-back sources, and judge them without letting a source calibrate itself.
+
+    Args:
+        logits: (N, T) float32.
+        rows: the N held-back rows.
+        tasks: the T tasks.
+
+    Returns:
+        T scales and T biases fitted on all rows, and each task's figures from two cross-fitted halves of the sources.
+    """
+    labels = label_array(rows, len(tasks))
+    first = split_sources({row.content_hash for row in rows}, 0.5, HALVES_SEED)
+    in_first = np.array([row.content_hash in first for row in rows])
+    fitted = []
+    judged = {}
+    for index, task in enumerate(tasks):
+        known = ~np.isnan(labels[:, index])
+        scores, truth = logits[known, index].astype(np.float64), labels[known, index]
+        fitted.append(fit_platt(scores, truth))
+        probabilities = cross_fitted(scores, truth, in_first[known])
+        chosen = [row for row, keep in zip(rows, known, strict=True) if keep]
+        judged[task] = task_figures(probabilities, truth, chosen)
+    return ([scale for scale, _ in fitted], [bias for _, bias in fitted]), judged
+
+
+def task_figures(
+    probabilities: npt.NDArray[np.float64], labels: npt.NDArray[np.float32], rows: Sequence[Row]
+) -> dict[str, Any]:
+    """Figures of one task's labelled rows, the oracle on the same rows, and the figures at each quality."""
+    quality = np.array([row.quality for row in rows])
+    by_quality = []
+    for value in np.unique(quality):
+        here = quality == value
+        part = figures(probabilities[here], labels[here])
+        name = None if value == PRISTINE_QUALITY else float(value)
+        by_quality.append({"quality": name, **{key: part[key] for key in ("n0", "n1", "accuracy", "auroc")}})
+    return {
+        **figures(probabilities, labels),
+        "sources": len({row.content_hash for row in rows}),
+        "quality_oracle": quality_oracle(quality, labels),
+        "by_quality": by_quality,
+    }
+
+
+def markdown(judged: Mapping[str, Any]) -> str:
+    """A table of each task's figures, the JPEG-quality oracle on the same rows at the right."""
+    heads = ["task", "useful / not", "accuracy", "balanced accuracy", "AUROC", "AUPRC", "ECE"]
+    heads += ["quality oracle: balanced accuracy", "quality oracle: AUROC"]
+    lines = [heads, ["---"] * len(heads)]
+    for task, figure in judged.items():
+        oracle = figure["quality_oracle"]
+        names = ("accuracy", "balanced_accuracy", "auroc", "auprc", "ece")
+        values = [*(figure[name] for name in names), oracle["balanced_accuracy"], oracle["auroc"]]
+        cells = ["-" if value is None else f"{value:.3f}" for value in values]
+        lines.append([task, f"{figure['n1']} / {figure['n0']}", *cells])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def evaluate(run: Path, labels: Sequence[str], name: str, command: str = "", device: str = "cpu") -> dict[str, Any]:
+    """Judge a finished run on label tables of other pictures; the figures go to its `metrics.json` under `name`.
+
+    Args:
+        run: the run folder.
+        labels: folders of label tables; test pictures are welcome here.
+        name: of this evaluation.
+        command: the command line, for the record.
+        device: `cpu` or `cuda`.
+
+    Returns:
+        Figures for each task that the tables label.
+
+    Raises:
+        InputError: a table cannot be read, or holds a source picture the run was trained on.
+        ModelError: the run is not finished.
+    """
+    folder, net = RunFolder(run), load(run).to(torch.device(device))
+    recipe = folder.read_json("run.json")["config"]
+    tasks = [task for task in net.tasks if any((Path(label) / f"{task}.parquet").exists() for label in labels)]
+    tables = load_tables(labels, tasks or net.tasks)
+    rows = merge(row for table in tables for row in table.rows)
+    seen = {row.content_hash for row in rows} & set(folder.read_json("split.json")["training"])
+    if seen:
+        raise InputError(f"{len(seen)} source pictures of {', '.join(labels)} were trained on; give others")
+    columns = [net.tasks.index(task) for task in tasks]
+    logits = predict(net, Pictures(rows, recipe["input_size"]), show_progress=True)[:, columns]
+    scale, bias = (buffer.cpu().numpy()[columns] for buffer in (net.scale, net.bias))
+    probabilities = 1 / (1 + np.exp(-(scale * logits + bias).astype(np.float64)))
+    truth = label_array(rows, len(tasks))
+    judged = {}
+    for index, task in enumerate(tasks):
+        marked = ~np.isnan(truth[:, index])
+        chosen = [row for row, keep in zip(rows, marked, strict=True) if keep]
+        judged[task] = task_figures(probabilities[marked, index], truth[marked, index], chosen)
+    used = [
+        {"path": table.path.as_posix(), "sha256": sha256(table.path), "task": table.task,
+         "networks": [network["name"] for network in table.metadata["networks"]]}
+        for table in tables
+    ]  # fmt: skip
+    folder.update_metrics(name, {"command": command, "labels": used, "tasks": judged})
+    return judged
+
+
+@click.command("evaluate")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--labels", required=True, multiple=True, help="Folder of label tables; may repeat.")
+@click.option("--name", default="test", show_default=True, help="Of this evaluation in RUN/metrics.json.")
+@click.option("--device", type=click.Choice(("cpu", "cuda")), default="cpu", show_default=True)
+def command(run: Path, labels: tuple[str, ...], name: str, device: str) -> None:
+    """Judge a finished run on label tables of pictures it was not trained on."""
+    if name == HELD_BACK:
+        raise click.BadParameter(f"{HELD_BACK} is what training measures; use another", param_hint="--name")
+    click.echo(markdown(evaluate(run, labels, name, command_line("trainer"), device)))

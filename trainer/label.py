@@ -1,0 +1,204 @@
+"""`python -m trainer label`: pictures -> what networks say about them, pristine and distorted -> a table."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import click
+import pyarrow as pa
+
+from streamfilter.errors import ConfigError, PictureError
+from streamfilter.spec import TASKS
+from trainer.distort import JPEG_QUALITIES, Distortion
+from trainer.networks import Network, load_network
+from trainer.networks.base import file_sha256
+from trainer.outcomes import Row, in_order, progress, rows_of
+from trainer.parts import Parts
+from trainer.pictures import Item, list_items, read_picture
+from trainer.relabel import relabel
+from trainer.tables import metadata_of, read_table, schema
+
+PICTURES_PER_PART = 25
+CREATED_BY = "streamfilter trainer, label table 1"
+
+__all__ = ["LabelJob", "command", "label", "relabel"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LabelJob:
+    """Which pictures to label, how, and by whom."""
+
+    task: str
+    """`classification` or `detection`."""
+    images: Path
+    """Folder of the pictures."""
+    networks: tuple[str, ...]
+    """ONNX paths or torchvision names."""
+    out: Path
+    """Folder of the table."""
+    truth: Path | None = None
+    """CSV or COCO JSON; None when the pristine decision is the reference."""
+    distortions: tuple[Distortion, ...] = tuple(Distortion("jpeg", quality) for quality in JPEG_QUALITIES)
+    """What to do to each picture."""
+    split: str | None = None
+    """Only the pictures of this split of the truth; None for all."""
+    limit: int | None = None
+    """Only the first so many pictures; None for all."""
+    weights_dir: Path | None = None
+    """Folder of torchvision's weight files; None to download them."""
+    device: str = "cpu"
+    """`cpu` or `cuda`."""
+    workers: int = os.cpu_count() or 1
+    """Pictures asked about at once."""
+
+
+def label(job: LabelJob, show_progress: bool = False) -> list[str]:
+    """Make `<out>/<task>.parquet`, going on where an earlier run with the same settings stopped.
+
+    Returns:
+        One line for each picture that was skipped because it cannot be decoded.
+
+    Raises:
+        InputError: pictures or truth are missing or unreadable.
+        ModelError: a network cannot be used.
+        ConfigError: the job is contradictory, or `out` holds labels made with other settings.
+        OutputError: the table cannot be written.
+    """
+    items = _select(list_items(job.images, job.truth, job.task), job)
+    networks = _load_networks(job)
+    settings = _settings(job, items, networks)
+    parts = Parts(job.out, job.task, settings)
+    parts.open()
+    if parts.table.exists():
+        logger.info("%s is complete, nothing to do", parts.table)
+        return list(metadata_of(read_table(parts.table))["skipped"])
+    chunks = [items[start : start + PICTURES_PER_PART] for start in range(0, len(items), PICTURES_PER_PART)]
+    _write_parts(job, parts, chunks, networks, show_progress)
+    skipped = [line for index in range(len(chunks)) for line in metadata_of(parts.rows(index))["skipped"]]
+    parts.merge(len(chunks), schema(job.task, _metadata(job, networks, settings, skipped)))
+    return skipped
+
+
+def _select(items: list[Item], job: LabelJob) -> list[Item]:
+    chosen = [item for item in items if job.split is None or item.split == job.split]
+    if not chosen:
+        splits = sorted({item.split for item in items} - {""})
+        raise ConfigError(f"no picture has the split {job.split!r}; known: {', '.join(splits) or 'none'}")
+    return list(islice(chosen, job.limit))
+
+
+def _load_networks(job: LabelJob) -> list[Network]:
+    networks = [load_network(name, job.task, job.weights_dir, job.device, threads=1) for name in job.networks]
+    names = [network.name for network in networks]
+    if not names or len(set(names)) != len(names):
+        raise ConfigError(f"networks need different names, at least one; got {', '.join(names) or 'none'}")
+    return networks
+
+
+def _settings(job: LabelJob, items: Sequence[Item], networks: Sequence[Network]) -> dict[str, Any]:
+    pictures = hashlib.sha256("\n".join(item.picture for item in items).encode()).hexdigest()
+    return {
+        "task": job.task,
+        "images": str(job.images.resolve()),
+        "truth_sha256": job.truth and file_sha256(job.truth),
+        "networks": [[network.name, network.sha256] for network in networks],
+        "distortions": [[distortion.kind, distortion.strength] for distortion in job.distortions],
+        "split": job.split,
+        "limit": job.limit,
+        "pictures": [len(items), pictures],
+    }
+
+
+def _metadata(
+    job: LabelJob, networks: Sequence[Network], settings: Mapping[str, Any], skipped: Sequence[str]
+) -> dict[str, Any]:
+    return {
+        "task": job.task,
+        "images": str(job.images.absolute()),
+        "truth": job.truth and str(job.truth.absolute()),
+        "networks": [{"name": one.name, "source": one.source, "sha256": one.sha256} for one in networks],
+        "distortions": settings["distortions"],
+        "skipped": list(skipped),
+        "settings": dict(settings),
+        "created_by": CREATED_BY,
+    }
+
+
+def _write_parts(
+    job: LabelJob, parts: Parts, chunks: Sequence[Sequence[Item]], networks: Sequence[Network], show_progress: bool
+) -> None:
+    left = [index for index in range(len(chunks)) if not parts.has(index)]
+    done = sum(len(chunk) for index, chunk in enumerate(chunks) if index not in set(left))
+
+    def ask(item: Item) -> list[Row] | PictureError:
+        try:
+            rgb, content_hash = read_picture(job.images / item.picture)
+        except PictureError as error:
+            return error
+        return rows_of(item, rgb, content_hash, job.distortions, networks)
+
+    items = (item for index in left for item in chunks[index])
+    total = sum(map(len, chunks))
+    with closing(in_order(ask, items, job.workers)) as answers:
+        shown = iter(progress(answers, job.task, total, done, show_progress))
+        for index in left:
+            parts.write(index, _part(job.task, islice(shown, len(chunks[index]))))
+
+
+def _part(task: str, answers: Iterable[list[Row] | PictureError]) -> pa.Table:
+    rows: list[Row] = []
+    skipped: list[str] = []
+    for answer in answers:
+        if isinstance(answer, PictureError):
+            skipped.append(str(answer))
+        else:
+            rows.extend(answer)
+    return pa.Table.from_pylist(rows, schema=schema(task, {"task": task, "skipped": skipped}))
+
+
+def _qualities(context: click.Context, option: click.Parameter, text: str) -> tuple[Distortion, ...]:
+    try:
+        return tuple(Distortion("jpeg", float(part)) for part in text.split(","))
+    except (ValueError, ConfigError) as error:
+        raise click.BadParameter(f"{text}: wanted JPEG qualities 1-100 separated by commas ({error})") from error
+
+
+@click.command("label")
+@click.option("--task", type=click.Choice(TASKS), required=True, help="What the networks do.")
+@click.option("--images", type=click.Path(path_type=Path), required=True, help="Folder of the pictures.")
+@click.option("--truth", type=click.Path(path_type=Path), help="CSV path,class_index[,split] or COCO JSON.")
+@click.option("--networks", required=True, help="ONNX files or torchvision names, separated by commas.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the table.")
+@click.option(
+    "--qualities",
+    "distortions",
+    default=",".join(map(str, JPEG_QUALITIES)),
+    show_default=True,
+    callback=_qualities,
+    help="JPEG qualities to compress each picture at.",
+)
+@click.option("--split", help="Only this split of the truth.")
+@click.option("--limit", type=click.IntRange(1), help="Only the first N pictures.")
+@click.option("--workers", type=click.IntRange(1), default=os.cpu_count() or 1, help="Default: one a CPU.")
+@click.option("--weights-dir", type=click.Path(path_type=Path), help="Folder of torchvision's weight files.")
+@click.option("--device", type=click.Choice(("cpu", "cuda")), default="cpu", show_default=True)
+@click.pass_context
+def command(context: click.Context, /, networks: str, **options: Any) -> None:
+    """Ask networks about pictures, pristine and distorted, and keep what they say as OUT/TASK.parquet."""
+    names = tuple(name.strip() for name in networks.split(",") if name.strip())
+    skipped = label(LabelJob(networks=names, **options), show_progress=True)
+    if skipped:
+        click.echo(f"{len(skipped)} pictures could not be decoded and were skipped:", err=True)
+        for line in skipped:
+            click.echo(f"  {line}", err=True)
+        context.exit(1)

@@ -1,0 +1,125 @@
+"""How good a score is: accuracy, ranking and calibration figures, and the JPEG-quality oracle beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize
+from sklearn.metrics import average_precision_score, balanced_accuracy_score, roc_auc_score, roc_curve
+
+ECE_BINS = 15
+LEAST_SCALE = 1e-3
+
+Floats = npt.NDArray[np.floating[Any]]
+
+
+def figures(probabilities: Floats, labels: Floats) -> dict[str, Any]:
+    """Figures of a probability against 0/1 labels.
+
+    Args:
+        probabilities: (N,) probability of useful, 0-1; useful is predicted from 0.5 on.
+        labels: (N,) 0 or 1.
+
+    Returns:
+        n0, n1, accuracy, balanced_accuracy, auroc, auprc (of the useful class) and ece; None where one class is absent.
+    """
+    truth = labels.astype(int)
+    predicted = (probabilities >= 0.5).astype(int)
+    both = 0 < truth.sum() < len(truth)
+    return {
+        "n0": int((truth == 0).sum()),
+        "n1": int((truth == 1).sum()),
+        "accuracy": float((predicted == truth).mean()),
+        "balanced_accuracy": float(balanced_accuracy_score(truth, predicted)) if both else None,
+        "auroc": float(roc_auc_score(truth, probabilities)) if both else None,
+        "auprc": float(average_precision_score(truth, probabilities)) if both else None,
+        "ece": expected_calibration_error(probabilities, labels),
+    }
+
+
+def expected_calibration_error(probabilities: Floats, labels: Floats, bins: int = ECE_BINS) -> float:
+    """Mean gap between the probability and the share of useful pictures, over equally wide bins.
+
+    ECE = sum_b n_b / N * |mean p in b - share of 1 in b|.
+
+    Args:
+        probabilities: (N,) probability of useful, 0-1.
+        labels: (N,) 0 or 1.
+        bins: number of bins on [0, 1].
+
+    Source: Guo et al. 2017, eq. (3), on the probability of one class as there are two.
+    """
+    places = np.minimum((probabilities * bins).astype(int), bins - 1)
+    gaps = np.bincount(places, weights=probabilities - labels, minlength=bins)
+    return float(np.abs(gaps).sum() / len(labels))
+
+
+def quality_oracle(quality: Floats, labels: Floats) -> dict[str, Any]:
+    """What the best threshold on the true JPEG quality reaches on these very rows.
+
+    Args:
+        quality: (N,) JPEG quality, 101 for pristine.
+        labels: (N,) 0 or 1.
+
+    Returns:
+        balanced_accuracy, threshold (useful from this quality on) and auroc; None where one class is absent.
+    """
+    if not 0 < labels.sum() < len(labels):
+        return {"balanced_accuracy": None, "threshold": None, "auroc": None}
+    false_positive, true_positive, thresholds = roc_curve(labels.astype(int), quality, drop_intermediate=False)
+    balanced = (true_positive + 1 - false_positive) / 2
+    best = int(balanced.argmax())
+    return {
+        "balanced_accuracy": float(balanced[best]),
+        "threshold": float(thresholds[best]) if np.isfinite(thresholds[best]) else None,
+        "auroc": float(roc_auc_score(labels.astype(int), quality)),
+    }
+
+
+def fit_platt(logits: Floats, labels: Floats) -> tuple[float, float]:
+    """Scale and bias that make sigmoid(scale * logit + bias) a probability.
+
+    The targets are (N1 + 1) / (N1 + 2) and 1 / (N0 + 2) rather than 1 and 0, so that separable rows give finite values;
+    the scale stays positive, so that the order of the scores does not change.
+
+    Args:
+        logits: (N,) logits.
+        labels: (N,) 0 or 1.
+
+    Source: Platt 1999, section 2.2.
+    """
+    ones = float(labels.sum())
+    zeros = len(labels) - ones
+    target = np.where(labels > 0, (ones + 1) / (ones + 2), 1 / (zeros + 2))
+
+    def loss(parameters: Floats) -> tuple[float, Floats]:
+        score = parameters[0] * logits + parameters[1]
+        error = 1 / (1 + np.exp(-np.clip(score, -500, 500))) - target
+        value = float((np.logaddexp(0, score) - target * score).mean())
+        return value, np.array([(error * logits).mean(), error.mean()])
+
+    bounds = [(LEAST_SCALE, None), (None, None)]
+    found = minimize(loss, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B", bounds=bounds)
+    return float(found.x[0]), float(found.x[1])
+
+
+def cross_fitted(logits: Floats, labels: Floats, first_half: Sequence[bool] | npt.NDArray[np.bool_]) -> Floats:
+    """Calibrated probabilities of rows that took no part in their own calibration.
+
+    Args:
+        logits: (N,) logits.
+        labels: (N,) 0 or 1.
+        first_half: (N,) which half each row is in; each is judged with what was fitted on the other.
+
+    Returns:
+        (N,) float64 probabilities, 0-1.
+    """
+    first = np.asarray(first_half, dtype=bool)
+    probabilities = np.zeros(len(logits))
+    for half in (first, ~first):
+        scale, bias = fit_platt(logits[~half].astype(np.float64), labels[~half]) if (~half).any() else (1.0, 0.0)
+        probabilities[half] = 1 / (1 + np.exp(-np.clip(scale * logits[half] + bias, -500, 500)))
+    return probabilities

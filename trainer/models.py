@@ -1,0 +1,151 @@
+"""The utility networks: a torchvision backbone with one logit a task, normalisation and calibration inside."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision
+from torch import nn
+
+from streamfilter.errors import ConfigError, ModelError
+
+log = logging.getLogger(__name__)
+
+MODELS = ("resnet18", "mobilenet_v3_small", "shufflenet_v2_x0_5")
+INITS = ("none", "imagenet")
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class UtilityNet(nn.Module):
+    """Images in, one logit a task out; the same front for training, parity and export.
+
+    Binary cross-entropy on one logit is the two-class cross-entropy with one redundant output removed.
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+    scale: torch.Tensor
+    bias: torch.Tensor
+
+    def __init__(self, backbone: nn.Module, tasks: Sequence[str]) -> None:
+        super().__init__()
+        self.tasks = tuple(tasks)
+        self.backbone = backbone.to(memory_format=torch.channels_last)
+        self.register_buffer("mean", 255 * torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
+        self.register_buffer("std", 255 * torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
+        self.register_buffer("scale", torch.ones(len(self.tasks)))
+        self.register_buffer("bias", torch.zeros(len(self.tasks)))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits before calibration.
+
+        Args:
+            images: (N, S, S, 3) uint8, RGB, NHWC, 0-255.
+
+        Returns:
+            (N, T) float32, one column a task.
+        """
+        planes = (images.permute(0, 3, 1, 2).to(torch.float32) - self.mean) / self.std
+        logits: torch.Tensor = self.backbone(planes)
+        return logits.to(torch.float32)
+
+    def probabilities(self, images: torch.Tensor) -> torch.Tensor:
+        """Calibrated utility: sigmoid(scale * logit + bias), with one scale and bias a task.
+
+        Args:
+            images: (N, S, S, 3) uint8, RGB, NHWC, 0-255.
+
+        Returns:
+            (N, T) float32 in [0, 1].
+
+        Source: Platt 1999, "Probabilistic outputs for support vector machines".
+        """
+        return torch.sigmoid(self.scale * self(images) + self.bias)
+
+    def calibrate(self, scale: Sequence[float], bias: Sequence[float]) -> None:
+        """Set the T scales and biases of `probabilities`."""
+        self.scale.copy_(torch.tensor(scale))
+        self.bias.copy_(torch.tensor(bias))
+
+
+def build(name: str, tasks: Sequence[str], init: str = "none", weights_dir: Path | None = None) -> UtilityNet:
+    """A fresh utility network.
+
+    Args:
+        name: one of `MODELS`.
+        tasks: the tasks, in the order of the output's columns.
+        init: `none` for torchvision's random initialisation, `imagenet` for its published weights under a new head.
+        weights_dir: folder that holds the published weights' file; None downloads it.
+
+    Raises:
+        ConfigError: unknown model or initialisation.
+        ModelError: the published weights cannot be had, or are another network's.
+    """
+    if name not in MODELS:
+        raise ConfigError(f"unknown model {name!r}; known: {', '.join(MODELS)}")
+    if init not in INITS:
+        raise ConfigError(f"unknown initialisation {init!r}; known: {', '.join(INITS)}")
+    backbone = torchvision.models.get_model(name, weights=None, num_classes=len(tasks))
+    if init == "imagenet":
+        _load_published(backbone, name, weights_dir)
+    return UtilityNet(backbone, tasks)
+
+
+def load(run: Path) -> UtilityNet:
+    """The network of a run folder, calibrated, in evaluation mode on the CPU.
+
+    Raises:
+        ModelError: the run has no finished checkpoint, or it is damaged.
+    """
+    path = run / "checkpoint.pt"
+    if not path.is_file():
+        raise ModelError(f"{path} is missing; make it with `python -m trainer train --out {run}`")
+    checkpoint = _read(path)
+    recipe = checkpoint["recipe"]
+    if checkpoint["epoch"] < recipe["epochs"]:
+        done = f"{checkpoint['epoch']} of {recipe['epochs']} epochs"
+        raise ModelError(f"{run} has {done}; give its training command again to go on")
+    net = build(recipe["model"], recipe["tasks"])
+    net.load_state_dict(checkpoint["model"])
+    return net.eval()
+
+
+def _load_published(backbone: nn.Module, name: str, weights_dir: Path | None) -> None:
+    weights = torchvision.models.get_model_weights(name).DEFAULT
+    file_name = weights.url.rpartition("/")[2]
+    if weights_dir is None:
+        state = _download(weights, file_name)
+    elif (weights_dir / file_name).is_file():
+        state = _read(weights_dir / file_name)
+    else:
+        raise ModelError(f"no {file_name} in {weights_dir}; fetch it from {weights.url}")
+    own = backbone.state_dict()
+    kept = {key: value for key, value in state.items() if key in own and own[key].shape == value.shape}
+    head = [key for key, layer in backbone.named_modules() if isinstance(layer, nn.Linear)][-1]
+    absent = [key for key in own if key not in kept and not key.startswith(f"{head}.")]
+    if absent:
+        raise ModelError(f"{file_name} lacks {len(absent)} of {name}'s tensors, first {absent[0]}; fetch it again")
+    backbone.load_state_dict(kept, strict=False)
+
+
+def _download(weights: torchvision.models.WeightsEnum, file_name: str) -> dict[str, torch.Tensor]:
+    try:
+        return dict(weights.get_state_dict(progress=False, check_hash=True))
+    except (OSError, RuntimeError) as error:
+        raise ModelError(
+            f"cannot download {weights.url} ({error}); put {file_name} in a folder and pass it as --weights-dir, "
+            "or train with --init none"
+        ) from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return dict(torch.load(path, map_location="cpu", weights_only=True))
+    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+        raise ModelError(f"{path} is damaged ({str(error).splitlines()[0]}); get it again") from error

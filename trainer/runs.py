@@ -1,0 +1,210 @@
+"""The run folder: configuration, checkpoint, history and metrics of one training run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from streamfilter.errors import ConfigError, InputNotFoundError, ModelError, OutputError
+
+UNBOUND_FIELDS = ("device", "threads", "cache_mb", "checkpoint_minutes")
+"""Settings that may change when a run is resumed: they alter the speed, not the recipe."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training recipe.
+
+    Raises:
+        ConfigError: settings are out of range; all are listed.
+    """
+
+    labels: tuple[str, ...]
+    """Label folders, as typed."""
+    tasks: tuple[str, ...] = ("classification", "detection")
+    """Tasks to learn, in the order of the output's columns."""
+    model: str = "resnet18"
+    """Name of the architecture."""
+    init: str = "none"
+    """`none` or `imagenet`."""
+    input_size: int = 160
+    """Side of the square input, pixels."""
+    epochs: int = 12
+    """Passes over the balanced training rows."""
+    batch_size: int = 32
+    """Pictures a step."""
+    lr: float = 0.05
+    """Peak learning rate of SGD."""
+    momentum: float = 0.9
+    """Momentum of SGD."""
+    weight_decay: float = 1e-4
+    """L2 penalty of SGD."""
+    warmup: float = 0.05
+    """Share of all steps over which the learning rate rises linearly from 0."""
+    balance: str = "relabel"
+    """`relabel`, `weights` or `none`."""
+    balance_rounds: int = 40
+    """Most rounds of augmentation and relabelling a task."""
+    holdout: float = 0.2
+    """Share of the source pictures held back."""
+    seed: int = 0
+    """Seed of the split, the initial weights, the order and the flips."""
+    device: str = "cpu"
+    """`cpu` or `cuda`."""
+    threads: int = 0
+    """Torch's threads; 0 leaves its default."""
+    cache_mb: int = 2048
+    """Bound on shrunk pictures kept in memory, MiB."""
+    checkpoint_minutes: float = 5.0
+    """Time between checkpoints within an epoch, minutes."""
+
+    def __post_init__(self) -> None:
+        checks = {
+            "labels must name a folder": bool(self.labels),
+            "tasks must be distinct and not empty": 0 < len(self.tasks) == len(set(self.tasks)),
+            f"input size {self.input_size} outside 16-1024": 16 <= self.input_size <= 1024,
+            f"epochs {self.epochs} under 1": self.epochs >= 1,
+            f"batch size {self.batch_size} under 2": self.batch_size >= 2,
+            f"learning rate {self.lr} not above 0": self.lr > 0,
+            f"momentum {self.momentum} outside 0-1": 0 <= self.momentum < 1,
+            f"weight decay {self.weight_decay} under 0": self.weight_decay >= 0,
+            f"warm-up {self.warmup} outside 0-1": 0 <= self.warmup < 1,
+            f"held-back share {self.holdout} outside 0-1": 0 < self.holdout < 1,
+            f"cache {self.cache_mb} MiB under 0": self.cache_mb >= 0,
+        }
+        problems = [problem for problem, passed in checks.items() if not passed]
+        if problems:
+            raise ConfigError("; ".join(problems))
+
+    def recipe(self) -> dict[str, Any]:
+        """The settings that decide the result, as JSON values."""
+        return {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in asdict(self).items()
+            if key not in UNBOUND_FIELDS
+        }
+
+
+class RunFolder:
+    """Files of one run; every one is written beside and renamed.
+
+    Raises:
+        OutputError: the folder cannot be made.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.checkpoint_path = root / "checkpoint.pt"
+        self.curve_path = root / "curve.png"
+
+    def create(self) -> None:
+        """Make the folder if it is not there."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot make the run folder {self.root}: {error.strerror}") from error
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """One of the run's JSON files.
+
+        Raises:
+            InputNotFoundError: the file is not there.
+            ModelError: it is not a JSON object.
+        """
+        path = self.root / name
+        try:
+            value = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise InputNotFoundError(
+                f"{path} is missing; make the run with `python -m trainer train --out {self.root}`"
+            ) from error
+        except ValueError as error:
+            raise ModelError(f"{path} is not JSON ({error}); train again with --fresh") from error
+        return dict(value)
+
+    def write_json(self, name: str, value: Mapping[str, Any]) -> None:
+        """Write one of the run's JSON files."""
+        with replacing(self.root / name) as part:
+            part.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+
+    def write_history(self, history: list[dict[str, Any]]) -> None:
+        """Write the learning curve's points, one JSON line an epoch."""
+        with replacing(self.root / "history.jsonl") as part:
+            part.write_text("".join(json.dumps(point) + "\n" for point in history), encoding="utf-8")
+
+    def update_metrics(self, name: str, tasks: Mapping[str, Any]) -> None:
+        """Set the figures of one evaluation, leaving the others as they are."""
+        known = self.read_json("metrics.json") if (self.root / "metrics.json").exists() else {}
+        self.write_json("metrics.json", {**known, name: tasks})
+
+    def save_checkpoint(self, state: Mapping[str, Any]) -> None:
+        """Write a checkpoint, whole or not at all."""
+        with replacing(self.checkpoint_path) as part:
+            torch.save(dict(state), part)
+
+    def load_checkpoint(self) -> dict[str, Any]:
+        """Read the checkpoint back onto the CPU, as data only.
+
+        Raises:
+            ModelError: there is none, or it is damaged.
+        """
+        if not self.checkpoint_path.is_file():
+            raise ModelError(f"{self.checkpoint_path} is missing; make it with `python -m trainer train`")
+        try:
+            return dict(torch.load(self.checkpoint_path, map_location="cpu", weights_only=True))
+        except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+            first_line = str(error).partition("\n")[0]
+            raise ModelError(f"{self.checkpoint_path} is damaged ({first_line}); train again with --fresh") from error
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path beside `path` to write to; renamed onto it at the end, removed on failure.
+
+    Raises:
+        OutputError: the disk is full or the folder cannot be written.
+    """
+    part = path.with_name(path.name + ".part")
+    try:
+        yield part
+        os.replace(part, path)
+    except (OSError, RuntimeError) as error:
+        raise OutputError(f"cannot write {path}: {error}") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def git_commit() -> str:
+    """The checkout's commit with `+changes` when files differ from it, or `unknown` outside one."""
+    here = Path(__file__).resolve().parent
+    try:
+        answer = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=40", "--dirty=+changes", "--match=", "--exclude=*"],
+            cwd=here, capture_output=True, text=True, timeout=20, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return answer.stdout.strip() or "unknown"
+
+
+def command_line(module: str) -> str:
+    """The command as the user typed it, to be typed again from the same folder."""
+    return shlex.join(["python", "-m", module, *sys.argv[1:]])
