@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import secrets
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from streamfilter.errors import OutputError
 
+_log = logging.getLogger(__name__)
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _MISPLACED = frozenset({errno.ENOTDIR, errno.EEXIST, errno.ENOENT})
@@ -50,6 +52,14 @@ def writing(where: str) -> Iterator[None]:
         raise OutputError(describe(error.errno, error.strerror or str(error), where)) from error
 
 
+def remove(path: Path) -> None:
+    """Remove a file of ours, if it is still there; what cannot be removed is logged, not raised."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        _log.warning("cannot remove %s (%s); remove it by hand", path, error.strerror)
+
+
 class WholeFile:
     """A file written under a hidden name beside its target, and renamed onto it when it is whole.
 
@@ -82,4 +92,4 @@ class WholeFile:
 
     def discard(self) -> None:
         """Remove the partial file, if it is still there."""
-        self.partial.unlink(missing_ok=True)
+        remove(self.partial)

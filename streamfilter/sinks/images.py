@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
@@ -10,7 +11,7 @@ from streamfilter.errors import OutputError
 from streamfilter.frame import Frame
 from streamfilter.sinks._base import DEFAULTS, KeptFramesSink, SinkOptions
 from streamfilter.sinks._jpeg import jpeg_bytes
-from streamfilter.sinks._whole import WholeFile, writing
+from streamfilter.sinks._whole import WholeFile, remove, writing
 
 JPEG_SUFFIXES = frozenset({".jpg", ".jpeg"})
 LONGEST_STEM = 60
@@ -69,9 +70,10 @@ class ImagesSink(KeptFramesSink):
 
     def _discard(self) -> None:
         for path in self._written.values():
-            path.unlink(missing_ok=True)
+            remove(path)
         for folder in reversed(self._made):
-            if folder.is_dir() and not any(folder.iterdir()):
+            # A folder that holds something else by now stays.
+            with suppress(OSError):
                 folder.rmdir()
 
     def _free_name(self, frame: Frame) -> PurePosixPath:

@@ -1,0 +1,119 @@
+"""Distortions: what they do, that they always do the same, and what they refuse."""
+
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from streamfilter.errors import ConfigError, ShapeError
+from trainer.augment import augment
+from trainer.distort import JPEG_QUALITIES, KINDS, Distortion, Kind, apply
+
+
+@pytest.fixture(scope="module")
+def photograph() -> np.ndarray:
+    """A smooth scene with an edge and some texture, 120 x 161."""
+    y, x = np.mgrid[0:120, 0:161]
+    noise = np.random.default_rng(5).normal(0, 6, (120, 161))
+    planes = [90 + 60 * np.sin(x / 17) + noise, 120 + y / 2 + 40 * (x > y), 200 - x / 2 + noise]
+    return np.clip(np.stack(planes, axis=-1), 0, 255).astype(np.uint8)
+
+
+def error(left: np.ndarray, right: np.ndarray) -> float:
+    return float(np.abs(left.astype(float) - right).mean())
+
+
+def test_stronger_compression_leaves_larger_errors(photograph):
+    errors = [error(apply(photograph, Distortion("jpeg", quality)), photograph) for quality in JPEG_QUALITIES]
+    assert errors == sorted(errors, reverse=True)
+    assert errors[0] > 3 * errors[-1]
+
+
+def test_jpeg_is_what_another_libjpeg_program_makes(photograph):
+    file = BytesIO()
+    Image.fromarray(photograph).save(file, "JPEG", quality=12, subsampling="4:2:0")
+    theirs = np.array(Image.open(file))
+    assert error(apply(photograph, Distortion("jpeg", 12)), theirs) < 0.5
+
+
+def test_the_same_input_gives_the_same_picture_of_the_same_size(photograph):
+    once, twice = (apply(photograph, Distortion("jpeg", 3)) for _ in range(2))
+    assert once.shape == photograph.shape
+    assert once.dtype == np.uint8
+    assert np.array_equal(once, twice)
+
+
+def test_pristine_changes_nothing(photograph):
+    assert apply(photograph, Distortion("pristine")) is photograph
+
+
+@pytest.mark.parametrize(
+    ("kind", "strength", "message"),
+    [
+        ("jpeg", 0, r"jpeg strength 0 outside 1-100 \(libjpeg quality\)"),
+        ("jpeg", 101, "outside 1-100"),
+        ("jpeg", float("nan"), "outside 1-100"),
+        ("jpeg", None, "outside 1-100"),
+        ("jpeg", 2.5, "not whole"),
+        ("pristine", 3, "no strength"),
+        ("haze", 1, "unknown distortion 'haze', known: pristine, jpeg"),
+    ],
+)
+def test_an_impossible_distortion_is_refused(kind, strength, message):
+    with pytest.raises(ConfigError, match=message):
+        Distortion(kind, strength)
+
+
+def test_a_further_kind_is_one_entry_in_the_table(photograph, monkeypatch):
+    def darken(rgb, stops):
+        return (rgb / 2**stops).astype(np.uint8)
+
+    monkeypatch.setitem(KINDS, "dark", Kind(darken, 0, 4, "stops"))
+    assert apply(photograph, Distortion("dark", 1)).max() == photograph.max() // 2
+    with pytest.raises(ConfigError, match=r"0-4 \(stops\)"):
+        Distortion("dark", 5)
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (4, 4, 4)])
+def test_what_is_no_rgb_picture_is_refused(shape):
+    with pytest.raises(ShapeError, match="expected"):
+        apply(np.zeros(shape, np.uint8), Distortion("jpeg", 5))
+
+
+def test_augmentation_depends_on_the_seed_alone(photograph):
+    first, again, other = (augment(photograph, seed)[0] for seed in (1, 1, 2))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert first.shape == photograph.shape
+
+
+def test_augmented_boxes_stay_on_their_objects():
+    """A red object on black: wherever it goes, the box that comes back encloses the red pixels."""
+    picture = np.zeros((200, 300, 3), np.uint8)
+    picture[60:120, 90:180, 0] = 255
+    box = np.array([[0.3, 0.3, 0.6, 0.6]], np.float32)
+    seen = 0
+    for seed in range(1, 25):
+        moved, boxes, kept = augment(picture, seed, box)
+        if not kept[0]:
+            continue
+        seen += 1
+        rows, columns = np.nonzero(moved[..., 0].astype(int) - moved[..., 1] > 60)
+        found = [columns.min() / 300, rows.min() / 200, (columns.max() + 1) / 300, (rows.max() + 1) / 200]
+        assert boxes[0] == pytest.approx(found, abs=0.015), seed
+    assert seen > 15
+
+
+def test_objects_mostly_outside_the_crop_are_dropped():
+    picture = np.zeros((100, 100, 3), np.uint8)
+    corners = np.array([[0, 0, 0.04, 0.04], [0.96, 0.96, 1, 1], [0.3, 0.3, 0.7, 0.7]], np.float32)
+    dropped = np.zeros(3, int)
+    for seed in range(1, 40):
+        _, boxes, kept = augment(picture, seed, corners)
+        assert len(boxes) == kept.sum()
+        assert (boxes >= 0).all()
+        assert (boxes <= 1).all()
+        dropped += ~kept
+    assert dropped[2] == 0
+    assert (dropped[:2] > 5).all()
