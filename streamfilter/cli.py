@@ -84,7 +84,7 @@ def run(
     plans = plan_inputs(inputs)
     stream_filter = StreamFilter(settings)
     with StopOnSignal() as stop, ProgressLine() as progress:
-        sinks = open_sinks(outs, records, options, [plan.name for plan in plans])
+        sinks = open_sinks(outs, records, options, inputs, plans)
         summary = run_pipeline(plans, stream_filter, sinks, stop.event, progress.show)
     for failure in summary.failures:
         click.echo(f"Error: {failure}", err=True)

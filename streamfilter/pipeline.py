@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -23,7 +24,7 @@ Progress = Callable[[Summary, Source], None]
 
 
 def open_sinks(
-    outs: Sequence[str], records: str | None, options: SinkOptions, input_names: Sequence[str]
+    outs: Sequence[str], records: str | None, options: SinkOptions, inputs: Sequence[str], plans: Sequence[InputPlan]
 ) -> list[Sink]:
     """The sinks of a run, all of them or none.
 
@@ -31,15 +32,20 @@ def open_sinks(
         outs: targets as for `open_sink`.
         records: file for the records, `-` for standard output; None = no records.
         options: encoders and qualities.
-        input_names: the inputs that will be written to them.
+        inputs: what the plans were made from, so that no output replaces it.
+        plans: the inputs that will be written.
 
     Raises:
-        ConfigError: two targets are the same, or several inputs would end in one video.
+        ConfigError: two targets are the same, one is an input, or several inputs would end in one video.
         OutputError: a sink cannot be opened; those opened before it are removed again.
     """
     targets = [*outs, records] if records is not None else [*outs]
-    if len(set(targets)) < len(targets):
+    places = [os.path.realpath(target) for target in targets]
+    if len(set(places)) < len(places):
         raise ConfigError(f"the same output is named twice in {', '.join(targets)}")
+    own = {os.path.realpath(path) for path in inputs if path != "-"} & set(places)
+    if own:
+        raise ConfigError(f"{', '.join(sorted(own))} is an input and an output; write somewhere else")
     with ExitStack() as undo:
         sinks: list[Sink] = []
         if records is not None:
@@ -48,8 +54,8 @@ def open_sinks(
         for target in outs:
             sinks.append(open_sink(target, options))
             undo.callback(sinks[-1].abort)
-            if isinstance(sinks[-1], VideoSink) and len(input_names) > 1:
-                raise ConfigError(f"{target} is one video, the inputs are {len(input_names)}; run them one by one")
+            if isinstance(sinks[-1], VideoSink) and len(plans) > 1:
+                raise ConfigError(f"{target} is one video, the inputs are {len(plans)}; run them one by one")
         undo.pop_all()
     return sinks
 

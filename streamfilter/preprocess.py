@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -81,7 +81,8 @@ def _shrink_planes(native: av.VideoFrame, size: int) -> RGB:
 
 def _plane(native: av.VideoFrame, index: int) -> npt.NDArray[np.uint8]:
     plane = native.planes[index]
-    lines = np.frombuffer(plane, dtype=np.uint8)[: plane.line_size * plane.height]
+    # PyAV's stubs leave out that a plane is a buffer.
+    lines = np.frombuffer(cast(memoryview, plane), dtype=np.uint8)[: plane.line_size * plane.height]
     return lines.reshape(plane.height, plane.line_size)[:, : plane.width]
 
 

@@ -87,6 +87,13 @@ def test_several_videos_do_not_fit_into_one(tmp_path: Path, clip: Path, model: P
     assert not (tmp_path / "k.mp4").exists()
 
 
+def test_an_output_never_replaces_its_input(tmp_path: Path, clip: Path, model: Path) -> None:
+    before = clip.read_bytes()
+    _, stderr = run("run", clip, "--model", model, "--out", tmp_path / "." / "clip.mp4", status=2)
+    assert "is an input and an output" in stderr
+    assert clip.read_bytes() == before
+
+
 def test_score_prints_one_line_a_picture(tmp_path: Path, model: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()

@@ -103,6 +103,13 @@ def test_detection_by_equation_6(truth, pristine, distorted, utility):
     assert counted.tolist() == [max(utility, 0)]
 
 
+def test_detections_are_only_compared_within_their_picture():
+    truths, pristines, distorteds, utilities = zip(*DETECTION_CASES.values(), strict=True)
+    assert detection_utility(truths, pristines, distorteds).tolist() == list(utilities)
+    assert detection_utility(truths[::-1], pristines[::-1], distorteds[::-1]).tolist() == list(utilities[::-1])
+    assert detection_utility([], [], []).shape == (0,)
+
+
 def test_detection_bounds_can_be_changed():
     case = ([CAT_LEFT], [seen((LEFT, 0.9, CAT))], [seen((LEFT_IOU_60, 0.4, CAT))])
     assert detection_utility(*case, confidence=0.3).tolist() == [1]
@@ -116,9 +123,9 @@ def test_detection_refuses_sequences_of_different_length():
 
 def test_iou_by_hand():
     boxes = np.array([LEFT, LEFT_IOU_60, LEFT_IOU_45, RIGHT, [0.2, 0.2, 0.2, 0.2]], np.float32)
-    assert box_iou(boxes[:1], boxes)[0] == pytest.approx([1, 0.6, 0.25 / 0.55, 0, 0], abs=1e-6)
-    assert box_iou(boxes[4:], boxes[4:]).tolist() == [[0]]
-    assert box_iou(boxes[:0], boxes).shape == (0, 5)
+    assert box_iou(boxes[0], boxes) == pytest.approx([1, 0.6, 0.25 / 0.55, 0, 0], abs=1e-6)
+    assert box_iou(boxes[4], boxes[4]) == 0
+    assert box_iou(boxes[:, np.newaxis], boxes[:2]).shape == (5, 2)
 
 
 def test_networks_must_all_agree():

@@ -98,9 +98,10 @@ def test_stamps_that_do_not_increase_are_moved_up_and_told_once(suffix, tmp_path
     assert "3 time stamps did not increase" in caplog.text
 
 
-def test_a_second_input_follows_the_first(tmp_path):
+@pytest.mark.parametrize("start", [0.0, 3.1, 9.0])
+def test_a_second_input_follows_the_first_whatever_its_own_clock(start, tmp_path):
     first = [picture(index, 3 + index / 10, "a.mp4") for index in range(3)]
-    second = [picture(index, index / 10, "b.mp4") for index in range(3)]
+    second = [picture(index, start + index / 10, "b.mp4") for index in range(3)]
     write(tmp_path / "out.mp4", first + second)
     assert times(tmp_path / "out.mp4") == pytest.approx([3, 3.1, 3.2, 3.24, 3.34, 3.44], abs=0.001)
 

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from streamfilter.errors import InputError
 from trainer.dataset import LabelTable, Row, merge, rows_of
 from trainer.distort import Distortion
-from trainer.label import relabel
+from trainer.relabel import relabel
 from trainer.runs import replacing
 
 log = logging.getLogger(__name__)

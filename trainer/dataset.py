@@ -196,6 +196,11 @@ class Pictures:
     def __len__(self) -> int:
         return len(self.rows)
 
+    @property
+    def cached_bytes(self) -> int:
+        """Size of the pictures remembered so far."""
+        return int(self._made.sum()) * self.size * self.size * 3
+
     def __getitem__(self, index: int) -> npt.NDArray[np.uint8]:
         """(S, S, 3) uint8 RGB, 0-255.
 

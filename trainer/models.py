@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ log = logging.getLogger(__name__)
 
 MODELS = ("resnet18", "mobilenet_v3_small", "shufflenet_v2_x0_5")
 INITS = ("none", "imagenet")
+UNREADABLE = (OSError, RuntimeError, ValueError, TypeError, AttributeError, LookupError, EOFError,
+              struct.error, pickle.UnpicklingError)  # fmt: skip
+"""What torch raises on files that are none of its own: its unpickler runs into whatever the bytes happen to say."""
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -53,7 +57,7 @@ class UtilityNet(nn.Module):
         """
         planes = (images.permute(0, 3, 1, 2).to(torch.float32) - self.mean) / self.std
         logits: torch.Tensor = self.backbone(planes)
-        return logits.to(torch.float32)
+        return logits if logits.dtype == torch.float32 else logits.to(torch.float32)
 
     def probabilities(self, images: torch.Tensor) -> torch.Tensor:
         """Calibrated utility: sigmoid(scale * logit + bias), with one scale and bias a task.
@@ -67,6 +71,19 @@ class UtilityNet(nn.Module):
         Source: Platt 1999, "Probabilistic outputs for support vector machines".
         """
         return torch.sigmoid(self.scale * self(images) + self.bias)
+
+    def round_weights(self) -> None:
+        """Round every weight to what float16 holds, so that a file of half the size says exactly the same.
+
+        Raises:
+            ModelError: a weight is too large for float16: the training has diverged.
+        """
+        with torch.no_grad():
+            for tensor in self.backbone.state_dict().values():
+                if tensor.is_floating_point():
+                    tensor.copy_(tensor.half())
+                    if not torch.isfinite(tensor).all():
+                        raise ModelError("a weight is over 65504: the training has diverged, lower --lr")
 
     def calibrate(self, scale: Sequence[float], bias: Sequence[float]) -> None:
         """Set the T scales and biases of `probabilities`."""
@@ -106,11 +123,11 @@ def load(run: Path) -> UtilityNet:
     path = run / "checkpoint.pt"
     if not path.is_file():
         raise ModelError(f"{path} is missing; make it with `python -m trainer train --out {run}`")
-    checkpoint = _read(path)
+    checkpoint = read_tensors(path)
     recipe = checkpoint["recipe"]
-    if checkpoint["epoch"] < recipe["epochs"]:
+    if not checkpoint["calibrated"]:
         done = f"{checkpoint['epoch']} of {recipe['epochs']} epochs"
-        raise ModelError(f"{run} has {done}; give its training command again to go on")
+        raise ModelError(f"{run} is not finished ({done}); give its training command again to go on")
     net = build(recipe["model"], recipe["tasks"])
     net.load_state_dict(checkpoint["model"])
     return net.eval()
@@ -122,7 +139,7 @@ def _load_published(backbone: nn.Module, name: str, weights_dir: Path | None) ->
     if weights_dir is None:
         state = _download(weights, file_name)
     elif (weights_dir / file_name).is_file():
-        state = _read(weights_dir / file_name)
+        state = read_tensors(weights_dir / file_name)
     else:
         raise ModelError(f"no {file_name} in {weights_dir}; fetch it from {weights.url}")
     own = backbone.state_dict()
@@ -144,8 +161,14 @@ def _download(weights: torchvision.models.WeightsEnum, file_name: str) -> dict[s
         ) from error
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_tensors(path: Path) -> dict[str, Any]:
+    """A file of `torch.save`, read as data only, onto the CPU.
+
+    Raises:
+        ModelError: it is damaged, or would run code.
+    """
     try:
         return dict(torch.load(path, map_location="cpu", weights_only=True))
-    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
-        raise ModelError(f"{path} is damaged ({str(error).splitlines()[0]}); get it again") from error
+    except UNREADABLE as error:
+        reason = str(error).partition("\n")[0]
+        raise ModelError(f"{path} is damaged ({type(error).__name__}: {reason}); get it again") from error

@@ -111,7 +111,7 @@ class Parts:
             raise OutputError(f"{self.table} cannot be written: {error}") from error
         finally:
             unfinished.unlink(missing_ok=True)
-        shutil.rmtree(self.folder)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _groups(self, count: int, schema: pa.Schema) -> Iterator[pa.Table]:
         pending: list[pa.Table] = []

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from streamfilter.errors import ConfigError
 from trainer.balance import TopUp, class_weights
-from trainer.dataset import LabelTable, Row, label_array, load_tables, merge, refuse_test, split_sources
+from trainer.dataset import LabelTable, Row, label_array, merge, refuse_test, split_sources
 from trainer.runs import TrainConfig, sha256
 
 
@@ -46,7 +46,8 @@ class TrainingData:
             "labels": [
                 {"path": table.path.as_posix(), "task": table.task, "sha256": sha256(table.path),
                  "networks": [network["name"] for network in table.metadata["networks"]],
-                 "images": os.path.relpath(table.metadata["images"]), "command": label_command(table)}
+                 "images": os.path.relpath(table.metadata["images"]),
+                 "distortions": table.metadata["distortions"], "command": label_command(table)}
                 for table in self.tables
             ],
             "sources": {side: len(hashes) for side, hashes in self.sides().items()},
@@ -61,19 +62,21 @@ class TrainingData:
         }  # fmt: skip
 
 
-def prepare(config: TrainConfig, out: Path, weights_dir: Path | None = None) -> TrainingData:
-    """Load the labels, split them by source picture and balance the training side.
+def prepare(
+    config: TrainConfig, tables: Sequence[LabelTable], out: Path, weights_dir: Path | None = None
+) -> TrainingData:
+    """Split labelled rows by source picture and balance the training side.
 
     Args:
         config: the recipe.
+        tables: the label tables.
         out: the run folder, where the balancing rows are kept.
         weights_dir: folder with the published weights of torchvision's networks; None downloads them.
 
     Raises:
         ConfigError: a task lacks a class on one side.
-        InputError: a table cannot be read, or holds test pictures.
+        InputError: a table holds test pictures, or its networks or pictures are not what they were.
     """
-    tables = load_tables(config.labels, config.tasks)
     rows = merge(row for table in tables for row in table.rows)
     refuse_test(rows)
     held_sources = split_sources({row.content_hash for row in rows}, config.holdout, config.seed)
@@ -113,7 +116,7 @@ def label_command(table: LabelTable) -> str:
         "--task": table.task,
         "--images": os.path.relpath(metadata["images"]),
         "--truth": metadata["truth"] and os.path.relpath(metadata["truth"]),
-        "--networks": ",".join(network["source"] for network in metadata["networks"]),
+        "--networks": ",".join(_typed(network["source"]) for network in metadata["networks"]),
         "--qualities": ",".join(f"{strength:g}" for kind, strength in metadata["distortions"] if kind == "jpeg"),
         "--split": settings["split"],
         "--limit": settings["limit"],
@@ -121,6 +124,11 @@ def label_command(table: LabelTable) -> str:
     }
     words = [str(word) for name, value in options.items() if value is not None for word in (name, value)]
     return shlex.join(["python", "-m", "trainer", "label", *words])
+
+
+def _typed(source: str) -> str:
+    """A network as it is named from the current folder."""
+    return os.path.relpath(source) if os.path.isabs(source) else source
 
 
 def class_counts(rows: tuple[Row, ...] | list[Row], task: int) -> list[int]:

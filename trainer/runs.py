@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import pickle
 import shlex
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from typing import Any
 import torch
 
 from streamfilter.errors import ConfigError, InputNotFoundError, ModelError, OutputError
+from trainer.models import read_tensors
 
 UNBOUND_FIELDS = ("device", "threads", "cache_mb", "checkpoint_minutes")
 """Settings that may change when a run is resumed: they alter the speed, not the recipe."""
@@ -162,11 +162,7 @@ class RunFolder:
         """
         if not self.checkpoint_path.is_file():
             raise ModelError(f"{self.checkpoint_path} is missing; make it with `python -m trainer train`")
-        try:
-            return dict(torch.load(self.checkpoint_path, map_location="cpu", weights_only=True))
-        except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
-            first_line = str(error).partition("\n")[0]
-            raise ModelError(f"{self.checkpoint_path} is damaged ({first_line}); train again with --fresh") from error
+        return read_tensors(self.checkpoint_path)
 
 
 @contextmanager

@@ -57,6 +57,8 @@ class State:
     """Steps done within the current epoch."""
     history: list[dict[str, Any]] = field(default_factory=list)
     """One point an epoch, as in `history.jsonl`."""
+    calibrated: bool = False
+    """Whether the run came to its end: all epochs done, judged and calibrated."""
 
     def to_checkpoint(self, recipe: dict[str, Any]) -> dict[str, Any]:
         """Plain tensors, numbers and strings, loadable as data only."""
@@ -71,6 +73,7 @@ class State:
             "counts": torch.from_numpy(self.tally.counts),
             "loss_sum": self.tally.loss_sum,
             "history": self.history,
+            "calibrated": self.calibrated,
         }
 
     def restore(self, checkpoint: dict[str, Any]) -> None:

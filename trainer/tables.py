@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -221,4 +222,5 @@ def _arrays(column: pa.ChunkedArray) -> list[npt.NDArray[Any]]:
     whole = column.combine_chunks()
     if isinstance(whole, pa.ChunkedArray):
         whole = pa.concat_arrays(whole.chunks)
-    return np.split(np.asarray(whole.flatten()), np.asarray(whole.offsets)[1:-1] - whole.offsets[0].as_py())
+    values, bounds = np.asarray(whole.values), np.asarray(whole.offsets)
+    return [values[start:end] for start, end in pairwise(bounds)]

@@ -1,40 +1,29 @@
-"""`python -m trainer train`: one linear training loop with checkpoints that resume exactly."""
+"""`python -m trainer train`: label tables -> a run folder with a trained, judged and calibrated network."""
 
 from __future__ import annotations
 
 import logging
-import math
 import platform
-import signal
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import fields
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
-import numpy.typing as npt
 import torch
-from torch.nn.functional import binary_cross_entropy_with_logits
-from tqdm import tqdm
 
 from streamfilter.errors import ConfigError, DeviceError
 from streamfilter.spec import TASKS
-from trainer import evaluate, plots
+from trainer import evaluate
 from trainer.balance import METHODS
-from trainer.dataset import Pictures, flip_some, label_array, prefetch
+from trainer.dataset import load_tables
+from trainer.loop import Loop
 from trainer.models import INITS, MODELS, build
-from trainer.prepare import TrainingData, prepare
-from trainer.runs import RunFolder, TrainConfig, command_line, git_commit
+from trainer.prepare import prepare
+from trainer.runs import RunFolder, TrainConfig, command_line, git_commit, sha256
 from trainer.state import State, Tally
 
 log = logging.getLogger(__name__)
-
-Batch = tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]
 
 
 def train(
@@ -66,21 +55,26 @@ def train(
         net.parameters(), lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay
     )
     state = State(net, optimizer, Tally.empty(len(config.tasks)))
+    tables = load_tables(config.labels, config.tasks)
+    recipe = {**config.recipe(), "label_sha256": [sha256(table.path) for table in tables]}
     folder = RunFolder(out)
     folder.create()
-    data = prepare(config, out, weights_dir)
-    record = data.record(config.tasks)
-    recipe = {**config.recipe(), "label_sha256": [table["sha256"] for table in record["labels"]]}
-    if folder.checkpoint_path.exists() and not fresh:
+    resumed = folder.checkpoint_path.exists() and not fresh
+    if resumed:
         resume(state, folder, recipe)
+    data = prepare(config, tables, out, weights_dir)
+    record = data.record(config.tasks)
     precision = choose_precision(device)
-    folder.write_json("run.json", {**_record(config, device, precision, command), **record})
-    folder.write_json("split.json", data.sides())
+    if not resumed:
+        folder.write_json("run.json", {**_record(config, device, precision, command), **record})
+        folder.write_json("split.json", data.sides())
     loop = Loop(config, data, folder, state, recipe, device, precision)
     if not loop.run():
         return False
+    net.round_weights()
     calibration, figures = evaluate.judge_held_back(loop.held_back_logits(), data.held, config.tasks)
     net.calibrate(*calibration)
+    state.calibrated = True
     folder.update_metrics(evaluate.HELD_BACK, {"command": command, "labels": record["labels"], "tasks": figures})
     folder.save_checkpoint(state.to_checkpoint(recipe))
     return True
@@ -107,131 +101,6 @@ def resume(state: State, folder: RunFolder, recipe: dict[str, Any]) -> None:
     log.info("going on from epoch %d, step %d", state.epoch + 1, state.step)
 
 
-class Loop:
-    """The loop; order and flips depend on (seed, epoch, step) alone, so a resumed run equals an unbroken one."""
-
-    def __init__(
-        self,
-        config: TrainConfig,
-        data: TrainingData,
-        folder: RunFolder,
-        state: State,
-        recipe: dict[str, Any],
-        device: torch.device,
-        precision: torch.dtype,
-    ) -> None:
-        self.config, self.folder, self.state, self.recipe = config, folder, state, recipe
-        self.device, self.precision = device, precision
-        share = len(data.training) / (len(data.training) + len(data.held))
-        self.pictures = Pictures(data.training, config.input_size, int(config.cache_mb * share))
-        self.held = Pictures(data.held, config.input_size, int(config.cache_mb * (1 - share)))
-        self.labels = label_array(data.training, len(config.tasks))
-        self.held_labels = label_array(data.held, len(config.tasks))
-        self.class_weights = torch.from_numpy(data.class_weights).to(device)
-        self.batch_size = min(config.batch_size, len(data.training))
-        self.steps = len(data.training) // self.batch_size
-
-    def run(self) -> bool:
-        """Train to the last epoch or until a signal; True at the last epoch."""
-        state, epochs = self.state, self.config.epochs
-        bar = partial(tqdm, unit="picture", unit_scale=True, smoothing=0.05, file=sys.stderr, dynamic_ncols=True)
-        done = (state.epoch * self.steps + state.step) * self.batch_size
-        with stop_on_signal() as stopping, bar(total=epochs * self.steps * self.batch_size, initial=done) as progress:
-            while state.epoch < epochs:
-                progress.set_description(f"epoch {state.epoch + 1}/{epochs}")
-                if not self._epoch(progress.update, stopping):
-                    self.save()
-                    return False
-                self._close_epoch()
-        return True
-
-    def save(self) -> None:
-        """Write a checkpoint."""
-        self.folder.save_checkpoint(self.state.to_checkpoint(self.recipe))
-
-    def held_back_logits(self) -> npt.NDArray[np.float32]:
-        """(N, T) float32 logits of the held-back rows, in full precision."""
-        return evaluate.predict(self.state.net, self.held)
-
-    def _epoch(self, report: Callable[[int], object], stopping: Callable[[], bool]) -> bool:
-        saved = time.monotonic()
-        self.state.net.train()
-        for images, labels in prefetch(self._jobs()):
-            self._step(images, labels)
-            self.state.step += 1
-            report(len(images))
-            if stopping():
-                return False
-            if time.monotonic() - saved > 60 * self.config.checkpoint_minutes:
-                self.save()
-                saved = time.monotonic()
-        return True
-
-    def _jobs(self) -> Iterator[Callable[[], Batch]]:
-        seed, epoch = self.config.seed, self.state.epoch
-        order = np.random.default_rng([seed, epoch]).permutation(len(self.pictures))
-        for step in range(self.state.step, self.steps):
-            chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
-            yield partial(self._batch, chosen, np.random.default_rng([seed, epoch, step]))
-
-    def _batch(self, chosen: npt.NDArray[np.int64], rng: np.random.Generator) -> Batch:
-        return flip_some(self.pictures.batch(chosen), rng), self.labels[chosen]
-
-    def _step(self, images: npt.NDArray[np.uint8], labels: npt.NDArray[np.float32]) -> None:
-        state = self.state
-        place = (state.epoch + state.step / self.steps) / self.config.epochs
-        for group in state.optimizer.param_groups:
-            group["lr"] = learning_rate(self.config.lr, self.config.warmup, place + 1 / (2 * self.steps))
-        with torch.autocast(self.device.type, self.precision, enabled=self.precision is not torch.float32):
-            logits = state.net(torch.from_numpy(images).to(self.device))
-        loss = masked_cross_entropy(logits, torch.from_numpy(labels).to(self.device), self.class_weights)
-        state.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        state.optimizer.step()
-        state.tally.add(logits.detach().cpu().numpy(), labels)
-
-    def _close_epoch(self) -> None:
-        state, tasks = self.state, self.config.tasks
-        held = Tally.empty(len(tasks))
-        held.add(self.held_back_logits(), self.held_labels)
-        point = {"training": state.tally.point(tasks), "held_back": held.point(tasks)}
-        state.history.append({"epoch": state.epoch + 1, **point})
-        log.info("epoch %d/%d %s", state.epoch + 1, self.config.epochs, point)
-        state.tally = Tally.empty(len(tasks))
-        state.epoch, state.step = state.epoch + 1, 0
-        self.save()
-        self.folder.write_history(state.history)
-        plots.learning_curve(state.history, self.folder.curve_path, f"{self.config.model}: {', '.join(tasks)}")
-
-
-def learning_rate(peak: float, warmup: float, place: float) -> float:
-    """Linear rise from 0 over the first `warmup` of the run, then half a cosine down to 0.
-
-    Args:
-        peak: the highest rate.
-        warmup: share of the run over which it rises.
-        place: how far the run is, 0 to 1.
-    """
-    if place < warmup:
-        return peak * place / warmup
-    return peak * (1 + math.cos(math.pi * min(1.0, (place - warmup) / (1 - warmup)))) / 2
-
-
-def masked_cross_entropy(logits: torch.Tensor, labels: torch.Tensor, class_weights: torch.Tensor) -> torch.Tensor:
-    """Mean two-class cross-entropy over the labelled entries, nats.
-
-    Args:
-        logits: (N, T) float32.
-        labels: (N, T) float32: 1, 0, or NaN where unlabelled.
-        class_weights: (T, 2) float32 weight of each task's class.
-    """
-    known = ~torch.isnan(labels)
-    truth = torch.where(known, labels, 0.0)
-    weights = known * torch.where(truth > 0, class_weights[:, 1], class_weights[:, 0])
-    losses = binary_cross_entropy_with_logits(logits, truth, reduction="none")
-    return (weights * losses).sum() / weights.sum()
-
-
 def choose_device(name: str) -> torch.device:
     """The torch device of that name.
 
@@ -253,19 +122,6 @@ def choose_precision(device: torch.device) -> torch.dtype:
         native = torch.ops.mkldnn._is_mkldnn_bf16_supported()
     log.info("training on %s in %s", device, "bfloat16 (autocast)" if native else "float32: no native bfloat16")
     return torch.bfloat16 if native else torch.float32
-
-
-@contextmanager
-def stop_on_signal() -> Iterator[Callable[[], bool]]:
-    """Turn Ctrl-C and SIGTERM into a flag while the block runs, so that a step is never cut in two."""
-    seen: list[int] = []
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, lambda got, _: seen.append(got)) for number in numbers}
-    try:
-        yield lambda: bool(seen)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _record(config: TrainConfig, device: torch.device, precision: torch.dtype, command: str) -> dict[str, Any]:

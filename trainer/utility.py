@@ -12,6 +12,7 @@ from streamfilter.errors import ShapeError
 from trainer.networks.base import Detections
 
 Utilities = npt.NDArray[np.int8]
+Indices = npt.NDArray[np.int64]
 USEFUL, NON_USEFUL, LEFT_OUT = 1, 0, -1
 
 
@@ -105,20 +106,17 @@ def detection_utility(
     """
     if not len(truth) == len(pristine) == len(distorted):
         raise ShapeError(f"expected one length, got {len(truth)}, {len(pristine)} and {len(distorted)}")
-    rows = zip(truth, pristine, distorted, strict=True)
-    wrong_pristine = NON_USEFUL if count_wrong_pristine else LEFT_OUT
-    return np.array([_detection_utility(*row, confidence, iou, wrong_pristine) for row in rows], dtype=np.int8)
-
-
-def _detection_utility(
-    truth: Objects, pristine: Detections, distorted: Detections, confidence: float, iou: float, wrong_pristine: int
-) -> int:
-    before, after = _confident(pristine, confidence), _confident(distorted, confidence)
-    before_right = same_outcome(before, truth, iou)
-    if not before_right.any():
-        return wrong_pristine
-    both_right = before_right.astype(int) @ same_outcome(after, truth, iou).astype(int).T > 0
-    return USEFUL if (both_right & same_outcome(before, after, iou)).any() else NON_USEFUL
+    objects = _flatten(truth)
+    before, after = _flatten(pristine, confidence), _flatten(distorted, confidence)
+    before_right, object_before = _matches(before, objects, iou)
+    after_right, object_after = _matches(after, objects, iou)
+    left, right = _pairs(object_before, object_after)
+    left, right = before_right[left], after_right[right]
+    same = box_iou(before.boxes[left], after.boxes[right]) >= iou
+    utilities = np.full(len(truth), NON_USEFUL if count_wrong_pristine else LEFT_OUT, dtype=np.int8)
+    utilities[before.rows[before_right]] = NON_USEFUL
+    utilities[before.rows[left[same]]] = USEFUL
+    return utilities
 
 
 def combine(utilities: npt.NDArray[np.int8]) -> Utilities:
@@ -143,15 +141,9 @@ def combine(utilities: npt.NDArray[np.int8]) -> Utilities:
     return labels
 
 
-def same_outcome(left: Objects | Detections, right: Objects | Detections, iou: float) -> npt.NDArray[np.bool_]:
-    """Which of K boxes are the same outcome as which of G: (K, G) bool, equal category and IoU >= iou."""
-    same_category = left.category_ids[:, np.newaxis] == right.category_ids[np.newaxis, :]
-    return np.asarray(same_category & (box_iou(left.boxes, right.boxes) >= iou), dtype=np.bool_)
-
-
 def box_iou(left: npt.NDArray[np.float32], right: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """Intersection over union of (K, 4) and (G, 4) xyxy boxes: (K, G) float64, 0-1; 0 where both are empty."""
-    a, b = left.astype(np.float64)[:, np.newaxis], right.astype(np.float64)[np.newaxis]
+    """IoU of xyxy boxes: (..., 4) and (..., 4) broadcast to (...) float64, 0-1; 0 where both are empty."""
+    a, b = left.astype(np.float64), right.astype(np.float64)
     sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
     intersection = np.clip(sides, 0, None).prod(axis=-1)
     union = _area(a) + _area(b) - intersection
@@ -159,10 +151,44 @@ def box_iou(left: npt.NDArray[np.float32], right: npt.NDArray[np.float32]) -> np
 
 
 def _area(boxes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    area: npt.NDArray[np.float64] = np.clip(boxes[..., 2:] - boxes[..., :2], 0, None).prod(axis=-1)
-    return area
+    return np.asarray(np.clip(boxes[..., 2:] - boxes[..., :2], 0, None).prod(axis=-1))
 
 
-def _confident(detections: Detections, confidence: float) -> Objects:
-    kept = detections.scores >= confidence
-    return Objects(detections.boxes[kept], detections.category_ids[kept])
+@dataclass(frozen=True, eq=False)
+class _Flat:
+    """The boxes of N pictures in one array, in the pictures' order."""
+
+    boxes: npt.NDArray[np.float32]
+    category_ids: Indices
+    rows: Indices
+    """Which picture each box is of."""
+
+
+def _flatten(pictures: Sequence[Objects | Detections], confidence: float = 0) -> _Flat:
+    boxes = np.concatenate([np.zeros((0, 4), np.float32), *(one.boxes for one in pictures)])
+    category_ids = np.concatenate([np.zeros(0, np.int64), *(one.category_ids for one in pictures)])
+    rows = np.repeat(np.arange(len(pictures)), [len(one.category_ids) for one in pictures])
+    scores = [one.scores for one in pictures if isinstance(one, Detections)]
+    if not scores:
+        return _Flat(boxes, category_ids, rows)
+    kept = np.concatenate(scores) >= confidence
+    return _Flat(boxes[kept], category_ids[kept], rows[kept])
+
+
+def _matches(found: _Flat, objects: _Flat, iou: float) -> tuple[Indices, Indices]:
+    """Each pair of a detection and an object of its picture with equal category and enough overlap, by object."""
+    left, right = _pairs(found.rows, objects.rows)
+    matching = found.category_ids[left] == objects.category_ids[right]
+    left, right = left[matching], right[matching]
+    matching = box_iou(found.boxes[left], objects.boxes[right]) >= iou
+    left, right = left[matching], right[matching]
+    by_object = np.argsort(right, kind="stable")
+    return left[by_object], right[by_object]
+
+
+def _pairs(left: Indices, right: Indices) -> tuple[Indices, Indices]:
+    """All (i, j) with left[i] == right[j]; `right` is in ascending order."""
+    first = np.searchsorted(right, left, "left")
+    counts = np.searchsorted(right, left, "right") - first
+    before = np.cumsum(counts) - counts
+    return np.repeat(np.arange(len(left)), counts), np.arange(counts.sum()) + np.repeat(first - before, counts)

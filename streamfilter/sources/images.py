@@ -10,7 +10,7 @@ from pathlib import Path
 from streamfilter.errors import InputError, InputNotFoundError, PictureError
 from streamfilter.frame import Frame
 from streamfilter.sources.base import MAX_PICTURE_BYTES, SourceInfo
-from streamfilter.sources.pictures import decode_picture, is_picture
+from streamfilter.sources.pictures import decode_picture, picture_format
 
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
@@ -84,7 +84,7 @@ def looks_like_picture(path: Path) -> bool:
     if path.suffix.lower() in SUFFIXES:
         return True
     with path.open("rb") as file:
-        return is_picture(file.read(16))
+        return picture_format(file.read(16)) is not None
 
 
 def _walk(root: Path) -> list[Path]:
@@ -121,7 +121,7 @@ def _list_name(paths: Sequence[Path]) -> str:
 def _read(path: Path, name: str, index: int) -> Frame:
     try:
         data = _read_bytes(path)
-        jpeg = data if data.startswith(b"\xff\xd8\xff") else None
+        jpeg = data if picture_format(data[:16]) == "JPEG" else None
         return Frame(str(path), index, array=decode_picture(data), jpeg=jpeg, name=name)
     except PictureError as error:
         return Frame(str(path), index, problem=str(error), name=name)

@@ -83,17 +83,10 @@ class MjpegSource:
         if self._iterated:
             return
         self._iterated = True
-        cutter = JpegCutter()
-        while not self._closed:
-            data = self._next_bytes()
-            if data is None:
-                continue
-            yield from self._frames(cutter.feed(data) if data else cutter.finish())
-            if not data:
-                break
-        if self._index == 0 and not self._closed:
-            where = "standard input" if self.name == "-" else self.name
-            raise InputError(f"no JPEG picture came on {where}; give it raw MJPEG or JPEG files one after another")
+        try:
+            yield from self._pictures()
+        finally:
+            self.close()
 
     def close(self) -> None:
         """End the iteration; harmless when repeated, safe from another thread."""
@@ -101,6 +94,16 @@ class MjpegSource:
         release, self._release = self._release, None
         if release is not None:
             release()
+
+    def _pictures(self) -> Iterator[Frame]:
+        cutter, data = JpegCutter(), None
+        while not self._closed and data != b"":
+            data = self._next_bytes()
+            if data is not None:
+                yield from self._frames(cutter.feed(data) if data else cutter.finish())
+        if self._index == 0 and not self._closed:
+            where = "standard input" if self.name == "-" else self.name
+            raise InputError(f"no JPEG picture came on {where}; give it raw MJPEG or JPEG files one after another")
 
     def _next_bytes(self) -> bytes | None:
         try:

@@ -15,13 +15,13 @@ from streamfilter.frame import RGB
 from streamfilter.sources.base import MAX_PIXELS
 
 if TYPE_CHECKING:
-    from PIL import Image
+    from PIL import Image, ImageFile
 
 log = logging.getLogger(__name__)
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 ORIENTATION = 0x0112
-# What Pillow's format readers let through on hostile bytes, beside its own errors.
+# What Pillow's format readers let through on hostile bytes; warnings are errors to those who ask Python for it.
 DECODE_ERRORS = (
     OSError,
     SyntaxError,
@@ -34,16 +34,21 @@ DECODE_ERRORS = (
     NotImplementedError,
     struct.error,
     zlib.error,
+    UserWarning,
 )
 
 
-def is_picture(head: bytes) -> bool:
-    """Whether a file that starts with these 16 bytes is a picture of a format we read."""
-    return (
-        head.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*"))
-        or (head.startswith(b"BM") and head[6:10] == b"\0\0\0\0")
-        or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
-    )
+def picture_format(head: bytes) -> str | None:
+    """Pillow's name for the format of a file that starts with these 16 bytes; None when we do not read it."""
+    if head.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WEBP"
+    if head.startswith((b"II*\0", b"MM\0*")):
+        return "TIFF"
+    return "BMP" if head.startswith(b"BM") and head[6:10] == bytes(4) else None
 
 
 def decode_picture(data: bytes) -> RGB:
@@ -61,24 +66,29 @@ def decode_picture(data: bytes) -> RGB:
     Raises:
         PictureError: the bytes are no such picture, are cut short or damaged, or declare more than `MAX_PIXELS` pixels.
     """
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
+    kind = picture_format(data[:16])
+    if kind is None:
+        raise PictureError(f"is not a {', '.join(FORMATS)} picture")
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with _header(data, kind) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise _too_large(f"{image.width}x{image.height}")
+                bound = f"over the bound of {MAX_PIXELS // 1_000_000} megapixels"
+                raise PictureError(f"declares {image.width}x{image.height} pixels, {bound}")
             image.load()
             return _upright(_to_rgb(image), _orientation(image))
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise _too_large("more") from error
-    except UnidentifiedImageError as error:
-        raise PictureError(f"is not a {', '.join(FORMATS)} picture") from error
-    except DECODE_ERRORS as error:
+    except (*DECODE_ERRORS, Image.DecompressionBombError) as error:
         raise PictureError(f"cannot be decoded: {_one_line(error)}") from error
 
 
-def _too_large(size: str) -> PictureError:
-    return PictureError(f"declares {size} pixels, over the bound of {MAX_PIXELS // 1_000_000} megapixels")
+def _header(data: bytes, kind: str) -> ImageFile.ImageFile:
+    """The picture with its header read and no pixel yet; `Image.open` would put its own bound before ours."""
+    from PIL import Image
+
+    Image.init()
+    reader, _ = Image.OPEN[kind]
+    return reader(io.BytesIO(data), "")
 
 
 def _to_rgb(image: Image.Image) -> RGB:

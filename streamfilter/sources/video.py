@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import stat
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -12,9 +11,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streamfilter.errors import InputError, InputNotFoundError
 from streamfilter.frame import Frame
-from streamfilter.sources.base import MAX_PIXELS, SourceInfo
+from streamfilter.sources.container import describe, open_container, reason, video_stream
 
 if TYPE_CHECKING:
     import av
@@ -27,6 +25,10 @@ MAX_ERRORS_IN_A_ROW = 500
 """After so many undecodable packets without one frame between them the rest is given up."""
 TRANSPORT_PACKET_BYTES = 188
 CLOSE_TIMEOUT_SECONDS = 5.0
+UNSPECIFIED = 2
+KNOWN_MATRICES = (0, 1, UNSPECIFIED, 4, 5, 6, 7, 9)
+KNOWN_RANGES = (0, 1, 2)
+"""Colour matrices and ranges, by their numbers in ITU-T H.273, that swscale turns into RGB."""
 SHORTFALL_SECONDS = 0.5
 """Matroska ends early when its frames stop this long before the duration in its header."""
 
@@ -47,15 +49,16 @@ class VideoSource:
         self.failure: str | None = None
         self._lock = threading.Lock()
         self._closed = False
+        self._warned_of_colours = False
         self._index = 0
         self._packets_read = 0
         self._errors_in_a_row = 0
         self._end_seconds = 0.0
         self._cut_packet: av.Packet[VideoStream] | None = None
-        self._container = _open_container(self.name)
+        self._container = open_container(self.name)
         try:
-            self._stream = _video_stream(self._container, self.name)
-            self.info = _describe(self._container, self._stream)
+            self._stream = video_stream(self._container, self.name)
+            self.info = describe(self._container, self._stream)
             self._tick_seconds = self._stream.time_base or Fraction(0)
         except BaseException:
             self._container.close()
@@ -104,7 +107,7 @@ class VideoSource:
         try:
             return next(self._demuxer, None)
         except av.FFmpegError as error:
-            self.failure = self._ends_early(_reason(error))
+            self.failure = self._ends_early(reason(error))
             return None
 
     def _decode_packet(self, packet: av.Packet[VideoStream]) -> list[Frame]:
@@ -135,17 +138,29 @@ class VideoSource:
 
     def _count_error(self, packet: av.Packet[VideoStream] | None, error: av.FFmpegError) -> list[Frame]:
         if packet is None:
-            log.debug("%s: at the end the decoder said: %s", self.name, _reason(error))
+            log.debug("%s: at the end the decoder said: %s", self.name, reason(error))
             return []
         self._errors_in_a_row += 1
         if self._errors_in_a_row >= MAX_ERRORS_IN_A_ROW:
             self.failure = self._ends_early(f"{self._errors_in_a_row} packets in a row could not be decoded")
-        return [self._problem(_reason(error))]
+        return [self._problem(reason(error))]
 
     def _frame(self, native: av.VideoFrame) -> Frame:
         pts_seconds = None if native.pts is None else float(native.pts * self._tick_seconds)
+        self._mend_colours(native)
         rotation = round(native.rotation / 90) * 90 % 360
         return Frame(self.name, self._next_index(), pts_seconds, native=native, rotation_degrees=rotation)
+
+    def _mend_colours(self, native: av.VideoFrame) -> None:
+        matrix, value_range = native.colorspace, native.color_range
+        if matrix in KNOWN_MATRICES and value_range in KNOWN_RANGES:
+            return
+        if not self._warned_of_colours:
+            told = f"colour matrix {matrix} or range {value_range}"
+            log.warning("%s: %s is not supported, taken as unspecified", self.name, told)
+            self._warned_of_colours = True
+        native.colorspace = matrix if matrix in KNOWN_MATRICES else UNSPECIFIED
+        native.color_range = value_range if value_range in KNOWN_RANGES else 0
 
     def _problem(self, problem: str) -> Frame:
         return Frame(self.name, self._next_index(), problem=f"cannot be decoded: {problem}")
@@ -171,86 +186,6 @@ class VideoSource:
         if self._index == 0:
             return f"{self.name} gave no frame at all; fetch or record it again"
         return None
-
-
-def _open_container(name: str) -> InputContainer:
-    import av
-
-    _check_file(name)
-    try:
-        # `file:` and the whitelist keep a hostile name or playlist from reaching the network or other protocols.
-        return av.open(
-            f"file:{name}",
-            mode="r",
-            options={"max_pixels": str(MAX_PIXELS)},
-            container_options={"protocol_whitelist": "file"},
-            metadata_errors="replace",
-        )
-    except av.InvalidDataError as error:
-        raise InputError(_why_not_video(name)) from error
-    except (av.FFmpegError, ValueError) as error:
-        raise InputError(f"cannot open {name} as a video ({_reason(error)}); check the file") from error
-
-
-def _check_file(name: str) -> None:
-    try:
-        status = os.stat(name)
-        if stat.S_ISREG(status.st_mode):
-            with open(name, "rb"):
-                pass
-    except FileNotFoundError as error:
-        raise InputNotFoundError(f"no such file: {name}; check the path") from error
-    except PermissionError as error:
-        raise InputError(f"no permission to read {name}; change its mode or run as its owner") from error
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot open {name} ({error}); check the path") from error
-    if stat.S_ISREG(status.st_mode) and status.st_size == 0:
-        raise InputError(f"{name} is empty (0 bytes); fetch or record it again")
-
-
-def _why_not_video(name: str) -> str:
-    with open(name, "rb") as file:
-        is_mp4 = file.read(12)[4:8] == b"ftyp"
-    if is_mp4:
-        return (
-            f"{name} is an MP4 whose index (moov) is missing, as when a recording was cut off; fetch or record it again"
-        )
-    return f"{name} is not a video or picture that can be read, whatever its name says; check the file"
-
-
-def _video_stream(container: InputContainer, name: str) -> VideoStream:
-    import av
-
-    streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
-    if not streams:
-        kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
-        raise InputError(f"{name} holds no video stream (only {kinds}); give a file with video")
-    stream = streams[0]
-    context = stream.codec_context
-    if context is None:
-        raise InputError(f"{name} has video of an unknown codec; convert it to H.264 first")
-    if context.width * context.height > MAX_PIXELS:
-        raise InputError(
-            f"{name} declares frames of {context.width}x{context.height}, over the bound of {MAX_PIXELS} pixels; "
-            "scale it down first"
-        )
-    context.options = {**context.options, "max_pixels": str(MAX_PIXELS)}
-    stream.thread_type = "AUTO"
-    return stream
-
-
-def _describe(container: InputContainer, stream: VideoStream) -> SourceInfo:
-    duration = None
-    if stream.duration is not None and stream.time_base is not None:
-        duration = float(stream.duration * stream.time_base)
-    elif container.duration is not None:
-        duration = container.duration / 1_000_000
-    return SourceInfo(
-        frames_from_header=stream.frames or None,
-        fps_from_header=float(stream.average_rate) if stream.average_rate else None,
-        duration_seconds=duration,
-        size_hw=(stream.height, stream.width),
-    )
 
 
 def _packets_promised(container: InputContainer, stream: VideoStream) -> int:
@@ -283,7 +218,3 @@ def _seconds(text: str) -> float:
     except ValueError:
         return 0.0
     return hours * 3600 + minutes * 60 + seconds
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)

@@ -111,7 +111,7 @@ class OnnxNetwork:
 
         try:
             outputs: list[Any] = self._session.run(list(OUTPUTS[self.task]), {"images": images})
-        except (ort.Fail, ort.InvalidArgument, ort.RuntimeException, ort.NotImplemented) as error:
+        except (ort.EPFail, ort.Fail, ort.InvalidArgument, ort.NotImplemented, ort.RuntimeException) as error:
             raise ModelError(f"network {self.name} failed on a picture: {_first_line(error)}") from error
         return outputs
 
@@ -148,7 +148,16 @@ def _open_session(path: Path, device: str, threads: int) -> Any:
     providers = [provider] if device == "cpu" else [provider, "CPUExecutionProvider"]
     try:
         session = onnxruntime.InferenceSession(path, options, providers=providers)
-    except (ort.Fail, ort.InvalidGraph, ort.InvalidProtobuf, ort.NoModel, ort.NotImplemented, ort.EPFail) as error:
+    except (
+        ort.EPFail,
+        ort.Fail,
+        ort.InvalidArgument,
+        ort.InvalidGraph,
+        ort.InvalidProtobuf,
+        ort.NoModel,
+        ort.NotImplemented,
+        ort.RuntimeException,
+    ) as error:
         raise ModelError(f"network {path} is not a usable ONNX file: {_first_line(error)}") from error
     if provider not in session.get_providers():
         raise DeviceError(f"{path} fell back to {session.get_providers()}: {device} cannot be used here")

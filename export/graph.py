@@ -1,0 +1,164 @@
+"""A trained network as an ONNX file that carries everything the runtime must know."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+
+from export.card import render
+from export.parity import check, read_pictures
+from streamfilter.errors import InputNotFoundError, ModelError, OutputError
+from streamfilter.spec import ModelSpec
+from trainer.models import UtilityNet, load
+
+log = logging.getLogger(__name__)
+
+INPUT, OUTPUT = "images", "utility"
+OPSET = 18
+THRESHOLD = 0.5
+HALF = ".float16"
+LEAST_HALVED = 64
+TRAINING_KEYS = ("command", "commit", "config", "labels", "sources", "counts", "precision", "torch")
+
+
+class Calibrated(torch.nn.Module):
+    """The network with its calibrated probabilities as the output."""
+
+    def __init__(self, net: UtilityNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """(N, S, S, 3) uint8 RGB -> (N, T) float32 in [0, 1]."""
+        return self.net.probabilities(images)
+
+
+def export_run(
+    run: Path, out: Path, pictures: Path | None = None, name: str | None = None, command: str = ""
+) -> tuple[ModelSpec, float]:
+    """Write a finished run as an ONNX file and its card beside it; neither is left when the graph disagrees with torch.
+
+    Args:
+        run: folder of a finished `python -m trainer train`.
+        out: the ONNX file; the card takes its name with `.md`.
+        pictures: folder of real pictures to compare on; None takes those the run was trained with.
+        name: of the model; None takes the file's.
+        command: the command line, for the card.
+
+    Returns:
+        What the file says about itself, and the largest difference from torch.
+
+    Raises:
+        InputNotFoundError: the run lacks a file, or there are too few pictures.
+        ModelError: the run is not finished or damaged, or the graph differs from torch.
+        OutputError: the file or the card cannot be written.
+    """
+    net = load(run)
+    record, metrics = _read(run / "run.json"), _read(run / "metrics.json")
+    size = int(record["config"]["input_size"])
+    spec = ModelSpec(
+        name=name or out.stem,
+        input_size=size,
+        tasks=net.tasks,
+        thresholds=dict.fromkeys(net.tasks, THRESHOLD),
+        training={key: record[key] for key in TRAINING_KEYS},
+        measured={part: _summary(judged["tasks"]) for part, judged in metrics.items()},
+    )
+    folders = [pictures] if pictures else [Path(label["images"]) for label in record["labels"]]
+    images = read_pictures(folders, size)
+    with replacing(out) as part, replacing(out.with_suffix(".md")) as card:
+        onnx.save(to_onnx(net, spec), part)
+        difference = check(net, part, images)
+        parameters = sum(parameter.numel() for parameter in net.parameters())
+        text = render(spec, record, metrics, command, part.stat().st_size, parameters, difference)
+        card.write_text(text, encoding="utf-8")
+    return spec, difference
+
+
+def to_onnx(net: UtilityNet, spec: ModelSpec) -> onnx.ModelProto:
+    """The graph `images` -> `utility` with the spec as its metadata.
+
+    Raises:
+        ModelError: torch cannot export it, or the graph is not valid.
+    """
+    example = torch.zeros((2, spec.input_size, spec.input_size, 3), dtype=torch.uint8)
+    buffer = io.BytesIO()
+    try:
+        with warnings.catch_warnings():
+            # The newer exporter takes a minute, keeps this machine's paths as stack traces and pools by gathering.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            torch.onnx.export(
+                Calibrated(net).eval(), (example,), buffer, dynamo=False, opset_version=OPSET,
+                input_names=[INPUT], output_names=[OUTPUT], dynamic_axes={INPUT: {0: "N"}, OUTPUT: {0: "N"}},
+                training=torch.onnx.TrainingMode.PRESERVE, do_constant_folding=False,
+            )  # fmt: skip
+        model = onnx.load_from_string(buffer.getvalue())
+        halve(model.graph)
+        onnx.checker.check_model(model, full_check=True)
+    except (RuntimeError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ModelError(f"cannot export {spec.name}: {str(error).splitlines()[0]}") from error
+    onnx.helper.set_model_props(model, spec.to_metadata())
+    return model
+
+
+def halve(graph: onnx.GraphProto) -> None:
+    """Store the weights that float16 holds exactly as float16, with a cast behind them that runs once, at loading.
+
+    PRESERVE keeps batch normalisation apart for this: folded into the convolutions, no weight would be exact.
+    """
+    casts = []
+    for tensor in graph.initializer:
+        if tensor.data_type != onnx.TensorProto.FLOAT:
+            continue
+        values = onnx.numpy_helper.to_array(tensor)
+        if values.size < LEAST_HALVED or not np.array_equal(values, values.astype(np.float16)):
+            continue
+        name = tensor.name
+        tensor.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), name + HALF))
+        casts.append(onnx.helper.make_node("Cast", [name + HALF], [name], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def _summary(tasks: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        task: {key: value for key, value in judged.items() if key != "by_quality"} for task, judged in tasks.items()
+    }
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError as error:
+        raise InputNotFoundError(f"{path} is missing; make the run with `python -m trainer train`") from error
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read ({error}); train again with --fresh") from error
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path beside `path` to write to; renamed onto it at the end, removed on failure.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    part = path.with_name(path.name + ".part")
+    try:
+        yield part
+        os.replace(part, path)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}; choose another --out") from error
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,117 @@
+"""Opening video containers: what PyAV says about bad files, in one line each."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from streamfilter.errors import InputError, InputNotFoundError
+from streamfilter.sources.base import MAX_PIXELS, SourceInfo
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"<?xml", b"<MPD")
+"""A playlist could open any file, itself included, so none is followed."""
+
+
+def open_container(name: str) -> InputContainer:
+    """A container PyAV can read, or a line that says why not.
+
+    Raises:
+        InputNotFoundError: there is no such file.
+        InputError: it is empty, unreadable, a playlist, or nothing FFmpeg knows.
+    """
+    import av
+
+    _check_file(name)
+    try:
+        # `file:` and the whitelist keep a hostile name or playlist from reaching the network or other protocols.
+        return av.open(
+            f"file:{name}",
+            mode="r",
+            options={"max_pixels": str(MAX_PIXELS)},
+            container_options={"protocol_whitelist": "file"},
+            metadata_errors="replace",
+        )
+    except av.InvalidDataError as error:
+        raise InputError(_why_not_video(name)) from error
+    except (av.FFmpegError, ValueError) as error:
+        raise InputError(f"cannot open {name} as a video ({reason(error)}); check the file") from error
+
+
+def _check_file(name: str) -> None:
+    try:
+        status = os.stat(name)
+        head = b""
+        if stat.S_ISREG(status.st_mode):
+            with open(name, "rb") as file:
+                head = file.read(16)
+    except FileNotFoundError as error:
+        raise InputNotFoundError(f"no such file: {name}; check the path") from error
+    except PermissionError as error:
+        raise InputError(f"no permission to read {name}; change its mode or run as its owner") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot open {name} ({error}); check the path") from error
+    if stat.S_ISREG(status.st_mode) and status.st_size == 0:
+        raise InputError(f"{name} is empty (0 bytes); fetch or record it again")
+    if head.startswith(PLAYLISTS):
+        raise InputError(f"{name} is a playlist, not a video; give the files it names")
+
+
+def _why_not_video(name: str) -> str:
+    with open(name, "rb") as file:
+        is_mp4 = file.read(12)[4:8] == b"ftyp"
+    if is_mp4:
+        return (
+            f"{name} is an MP4 whose index (moov) is missing, as when a recording was cut off; fetch or record it again"
+        )
+    return f"{name} is not a video or picture that can be read, whatever its name says; check the file"
+
+
+def video_stream(container: InputContainer, name: str) -> VideoStream:
+    """The first video stream that is no cover picture, set to decode with as many threads as help.
+
+    Raises:
+        InputError: there is none, its codec is unknown, or its frames are larger than `MAX_PIXELS`.
+    """
+    import av
+
+    streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+    if not streams:
+        kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
+        raise InputError(f"{name} holds no video stream (only {kinds}); give a file with video")
+    stream = streams[0]
+    context = stream.codec_context
+    if context is None:
+        raise InputError(f"{name} has video of an unknown codec; convert it to H.264 first")
+    if context.width * context.height > MAX_PIXELS:
+        raise InputError(
+            f"{name} declares frames of {context.width}x{context.height}, over the bound of {MAX_PIXELS} pixels; "
+            "scale it down first"
+        )
+    context.options = {**context.options, "max_pixels": str(MAX_PIXELS)}
+    stream.thread_type = "AUTO"
+    return stream
+
+
+def describe(container: InputContainer, stream: VideoStream) -> SourceInfo:
+    """What the headers say about a stream."""
+    duration = None
+    if stream.duration is not None and stream.time_base is not None:
+        duration = float(stream.duration * stream.time_base)
+    elif container.duration is not None:
+        duration = container.duration / 1_000_000
+    return SourceInfo(
+        frames_from_header=stream.frames or None,
+        fps_from_header=float(stream.average_rate) if stream.average_rate else None,
+        duration_seconds=duration,
+        size_hw=(stream.height, stream.width),
+    )
+
+
+def reason(error: Exception) -> str:
+    """FFmpeg's words for an error, without number and file."""
+    return getattr(error, "strerror", None) or str(error)

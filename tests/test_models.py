@@ -1,0 +1,94 @@
+"""The utility networks: shapes, calibration, and where their weights come from."""
+
+import pytest
+import torch
+import torchvision
+
+from streamfilter.errors import ConfigError, ModelError
+from trainer.models import MODELS, build, load
+
+torch.set_num_threads(1)
+TASKS = ("classification", "detection")
+RESNET18_FILE = "resnet18-f37072fd.pth"
+
+
+def noise(count: int, size: int = 32) -> torch.Tensor:
+    return torch.randint(0, 256, (count, size, size, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_one_logit_a_task(name):
+    net = build(name, TASKS).eval()
+    with torch.inference_mode():
+        logits = net(noise(3))
+    assert logits.shape == (3, 2)
+    assert logits.dtype == torch.float32
+
+
+def test_probabilities_apply_the_calibration_of_each_task():
+    net = build("mobilenet_v3_small", TASKS).eval()
+    net.calibrate([2.0, 0.5], [1.0, -1.0])
+    with torch.inference_mode():
+        logits, probabilities = net(noise(3)), net.probabilities(noise(3))
+    assert torch.allclose(probabilities, torch.sigmoid(logits * torch.tensor([2.0, 0.5]) + torch.tensor([1.0, -1.0])))
+
+
+def test_images_are_normalised_inside():
+    net = build("resnet18", TASKS).eval()
+    images = noise(2)
+    planes = images.permute(0, 3, 1, 2) / 255
+    normalised = torchvision.transforms.functional.normalize(planes, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    with torch.inference_mode():
+        assert torch.allclose(net(images), net.backbone(normalised), atol=1e-4)
+
+
+def test_published_weights_are_read_offline_under_a_new_head(tmp_path):
+    published = torchvision.models.resnet18(weights=None).state_dict()
+    torch.save(published, tmp_path / RESNET18_FILE)
+    net = build("resnet18", TASKS, "imagenet", tmp_path)
+    assert torch.equal(net.backbone.conv1.weight, published["conv1.weight"])
+    assert net.backbone.fc.weight.shape == (2, 512)
+
+
+def test_missing_published_weights_are_named(tmp_path):
+    with pytest.raises(ModelError, match=rf"no {RESNET18_FILE} in .*; fetch it from https://"):
+        build("resnet18", TASKS, "imagenet", tmp_path)
+
+
+@pytest.mark.parametrize("content", [{"conv1.weight": torch.zeros(64, 3, 7, 7)}, None], ids=["others", "no weights"])
+def test_weights_of_something_else_are_refused(tmp_path, content):
+    path = tmp_path / RESNET18_FILE
+    if content is None:
+        path.write_bytes(b"not weights")
+    else:
+        torch.save(content, path)
+    with pytest.raises(ModelError, match=RESNET18_FILE):
+        build("resnet18", TASKS, "imagenet", tmp_path)
+
+
+def test_a_weights_file_that_runs_code_is_refused(tmp_path):
+    class Malice:
+        def __reduce__(self):
+            return (print, ("run",))
+
+    torch.save({"conv1.weight": Malice()}, tmp_path / RESNET18_FILE)
+    with pytest.raises(ModelError, match="damaged"):
+        build("resnet18", TASKS, "imagenet", tmp_path)
+
+
+def test_a_failed_download_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
+    monkeypatch.setattr("torch.hub.urlopen", lambda *_, **__: (_ for _ in ()).throw(OSError("no route to host")))
+    with pytest.raises(ModelError, match=rf"no route to host.*put {RESNET18_FILE}"):
+        build("resnet18", TASKS, "imagenet")
+
+
+@pytest.mark.parametrize(("name", "init"), [("resnet19", "none"), ("resnet18", "magic")])
+def test_unknown_names_list_the_known_ones(name, init):
+    with pytest.raises(ConfigError, match=r"resnet18|imagenet"):
+        build(name, TASKS, init)
+
+
+def test_a_folder_without_a_run_is_named(tmp_path):
+    with pytest.raises(ModelError, match=r"checkpoint\.pt is missing"):
+        load(tmp_path)

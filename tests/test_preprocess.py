@@ -1,0 +1,108 @@
+"""The model's picture from the decoder's planes is the one from full-size RGB."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from streamfilter.errors import PictureError, ShapeError
+from streamfilter.frame import RGB, Frame
+from streamfilter.preprocess import model_input, shrink
+from streamfilter.sources import VideoSource
+from tests.media import corner_colours, corners, photograph, write_video
+
+SIZE = 128
+COLOURS = {"bt601": ("ITU601", 5), "bt709": ("ITU709", 1)}
+
+
+def distance(first: RGB, second: RGB) -> float:
+    return float(np.abs(first.astype(int) - second.astype(int)).mean())
+
+
+def native(rgb: RGB, pix_fmt: str, space: str = "bt601", full: bool = False) -> av.VideoFrame:
+    """A picture as a decoder would give it: converted and tagged."""
+    name, tag = COLOURS[space]
+    colour_range = "JPEG" if full else "MPEG"
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24").reformat(
+        format=pix_fmt, dst_colorspace=name, dst_color_range=colour_range
+    )
+    frame.colorspace, frame.color_range = tag, 2 if full else 1
+    return frame
+
+
+@pytest.mark.parametrize("space", COLOURS)
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuvj420p", "yuv422p", "yuv444p", "nv12", "yuv420p10le"])
+@pytest.mark.parametrize("size_hw", [(240, 320), (241, 319)])
+def test_planes_give_the_colours_of_the_picture(pix_fmt: str, space: str, size_hw: tuple[int, int]) -> None:
+    rgb = photograph(*size_hw)
+    frame = Frame("clip", 0, native=native(rgb, pix_fmt, space, full=pix_fmt == "yuvj420p"))
+    small = model_input(frame, SIZE)
+    assert small.shape == (SIZE, SIZE, 3)
+    assert small.dtype == np.uint8
+    assert distance(small, shrink(rgb, SIZE)) < 2
+    assert distance(small, shrink(frame.rgb, SIZE)) < 2
+
+
+def test_full_range_may_be_told_by_the_tag_alone() -> None:
+    rgb = photograph()
+    frame = Frame("clip", 0, native=native(rgb, "yuv420p", full=True))
+    assert distance(model_input(frame, SIZE), shrink(rgb, SIZE)) < 2
+    assert distance(frame.rgb, rgb) < 3
+
+
+def test_grey_and_rgb_formats() -> None:
+    rgb = photograph()
+    grey = np.asarray(rgb.mean(axis=2), dtype=np.uint8)
+    frame = Frame("clip", 0, native=av.VideoFrame.from_ndarray(grey, format="gray"))
+    assert distance(model_input(frame, SIZE), shrink(np.repeat(grey[:, :, None], 3, axis=2), SIZE)) < 2
+    frame = Frame("clip", 0, native=av.VideoFrame.from_ndarray(rgb[:, :, ::-1].copy(), format="bgr24"))
+    assert np.array_equal(model_input(frame, SIZE), shrink(rgb, SIZE))
+
+
+@pytest.mark.parametrize("size", [16, 100, 300, 640])
+def test_any_input_size_up_and_down(size: int) -> None:
+    frame = Frame("clip", 0, native=native(photograph(), "yuv420p"))
+    assert distance(model_input(frame, size), shrink(photograph(), size)) < 2.5
+
+
+@pytest.mark.parametrize(
+    ("codec", "pix_fmt", "options"),
+    [("libx264", "yuv420p", {"crf": "8"}), ("libx264", "yuvj420p", {"crf": "8"}), ("mjpeg", "yuvj420p", {"q": "2"})],
+)
+@pytest.mark.parametrize("size_hw", [(240, 320), (238, 322)])
+def test_decoded_video_agrees_with_full_size_rgb(
+    tmp_path: Path, codec: str, pix_fmt: str, options: dict[str, str], size_hw: tuple[int, int]
+) -> None:
+    rgb = photograph(*size_hw)
+    path = write_video(tmp_path / "clip.mkv", [rgb] * 2, codec=codec, pix_fmt=pix_fmt, options=options)
+    frame = next(iter(VideoSource(path)))
+    small = model_input(frame, SIZE)
+    assert distance(small, shrink(frame.rgb, SIZE)) < 2
+    assert distance(small, shrink(rgb, SIZE)) < 4
+
+
+@pytest.mark.parametrize("degrees", [0, 90, 180, 270])
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "nv12"])
+def test_rotation_is_applied(degrees: int, pix_fmt: str) -> None:
+    stored = native(np.rot90(corners(), -degrees // 90), pix_fmt)
+    frame = Frame("clip", 0, native=stored, rotation_degrees=degrees)
+    assert np.array_equal(corner_colours(model_input(frame, SIZE)), corner_colours(corners()))
+    assert distance(model_input(frame, SIZE), shrink(frame.rgb, SIZE)) < 2
+
+
+def test_pictures_are_shrunk_as_they_are() -> None:
+    frame = Frame("a.jpg", 0, array=photograph())
+    assert np.array_equal(model_input(frame, SIZE), shrink(photograph(), SIZE))
+    assert np.all(shrink(np.full((50, 90, 3), 77, dtype=np.uint8), 32) == 77)
+
+
+def test_unreadable_frames_and_wrong_arrays_are_refused() -> None:
+    with pytest.raises(PictureError, match="frame 3 of clip has no pixels: cut"):
+        model_input(Frame("clip", 3, problem="cut"), SIZE)
+    with pytest.raises(ShapeError):
+        shrink(np.zeros((4, 4), dtype=np.uint8), SIZE)
+    with pytest.raises(ShapeError):
+        shrink(np.zeros((4, 4, 3), dtype=np.float32), SIZE)

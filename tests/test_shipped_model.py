@@ -1,0 +1,55 @@
+"""What the default model does on the sample clip and on real photographs: the demo's promise."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+import skimage.data
+
+from samples.tally import tally
+from streamfilter import StreamFilter
+
+SAMPLES = Path(__file__).parent.parent / "samples"
+CLIP = SAMPLES / "tour_of_troubles.mp4"
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The outputs of the demo's command."""
+    folder = tmp_path_factory.mktemp("out")
+    outputs = ["--out", folder / "kept.mp4", "--records", folder / "records.jsonl"]
+    command = [sys.executable, "-m", "streamfilter", "run", CLIP, *outputs]
+    subprocess.run(list(map(str, command)), check=True, timeout=240)
+    return folder
+
+
+def test_the_dropped_frames_lie_where_they_should(out: Path) -> None:
+    shares = {kind: kept / frames for kind, (kept, frames) in tally(out / "records.jsonl", CLIP.with_suffix(".json")).items()}
+    assert shares["none"] >= 0.8, shares
+    assert shares["jpeg"] <= 0.2, shares
+    assert shares["h264"] <= 0.2, shares
+
+
+def test_the_kept_video_plays_and_agrees_with_the_records(out: Path) -> None:
+    records = [json.loads(line) for line in (out / "records.jsonl").read_text().splitlines()]
+    assert len(records) == json.loads(CLIP.with_suffix(".json").read_text())["frames"]
+    with av.open(str(out / "kept.mp4")) as container:
+        frames = sum(1 for _ in container.decode(video=0))
+    assert 0 < frames == sum(record["keep"] for record in records) < len(records)
+
+
+def test_compressing_hard_lowers_both_utilities() -> None:
+    """On photographs the model was not trained on."""
+    stream_filter = StreamFilter(device="cpu")
+    gaps = []
+    for photograph in (skimage.data.astronaut(), skimage.data.chelsea(), skimage.data.coffee(), skimage.data.rocket()):
+        coded = cv2.imencode(".jpg", photograph[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 3])[1]
+        hard = np.ascontiguousarray(cv2.imdecode(coded, cv2.IMREAD_COLOR)[..., ::-1])
+        clean, compressed = stream_filter.score(np.ascontiguousarray(photograph)), stream_filter.score(hard)
+        gaps.append([clean[task] - compressed[task] for task in ("classification", "detection")])
+    assert (np.mean(gaps, axis=0) >= 0.4).all(), gaps

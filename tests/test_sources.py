@@ -1,0 +1,215 @@
+"""The contract of every source, and how inputs become sources."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from streamfilter.errors import InputError, InputNotFoundError
+from streamfilter.sources import (
+    ImagesSource,
+    MjpegSource,
+    Source,
+    VideoSource,
+    open_source,
+    open_sources,
+    plan_inputs,
+)
+from tests.media import bomb_png, jpeg_bytes, moving_pictures, write_video
+
+COUNT = 6
+
+
+def _video(folder: Path) -> Source:
+    return VideoSource(write_video(folder / "clip.mp4", moving_pictures(COUNT)))
+
+
+def _folder(folder: Path) -> Source:
+    return open_source(str(_write_pictures(folder / "pictures")))
+
+
+def _list(folder: Path) -> Source:
+    return ImagesSource(sorted(_write_pictures(folder / "pictures").iterdir()))
+
+
+def _mjpeg(folder: Path) -> Source:
+    pieces = [jpeg_bytes(picture) for picture in moving_pictures(COUNT)]
+    pieces[2] = pieces[2][: len(pieces[2]) // 2]
+    return MjpegSource.from_stream(io.BytesIO(b"".join(pieces)), "pipe")
+
+
+def _mjpeg_file(folder: Path) -> Source:
+    path = folder / "clip.mjpeg"
+    path.write_bytes(b"".join(jpeg_bytes(picture) for picture in moving_pictures(COUNT)))
+    return open_source(str(path))
+
+
+def _write_pictures(folder: Path) -> Path:
+    folder.mkdir()
+    for index, picture in enumerate(moving_pictures(COUNT)):
+        Image.fromarray(picture).save(folder / f"img{index}.{('jpg', 'png', 'webp')[index % 3]}")
+    (folder / "img2.webp").write_bytes(bomb_png())
+    return folder
+
+
+MAKERS = [_video, _folder, _list, _mjpeg, _mjpeg_file]
+
+
+@pytest.fixture(params=MAKERS, ids=lambda maker: maker.__name__.strip("_"))
+def source(request: pytest.FixtureRequest, tmp_path: Path) -> Source:
+    return request.param(tmp_path)
+
+
+def test_indices_run_from_zero_and_every_frame_is_readable_or_says_why(source: Source) -> None:
+    frames = list(source)
+    assert [frame.index for frame in frames] == list(range(COUNT))
+    assert all(frame.is_readable or "\n" not in frame.problem for frame in frames)
+    assert sum(frame.is_readable for frame in frames) >= COUNT - 1
+    assert source.failure is None
+
+
+def test_pixels_are_upright_rgb_of_the_stated_size(source: Source) -> None:
+    expected = moving_pictures(COUNT)
+    for frame in source:
+        if frame.is_readable:
+            assert frame.rgb.shape == (*frame.size_hw, 3)
+            assert frame.rgb.dtype == np.uint8
+            assert np.abs(frame.rgb.astype(int) - expected[frame.index]).mean() < 10
+
+
+def test_second_close_and_second_iteration_are_harmless(source: Source) -> None:
+    assert len(list(source)) == COUNT
+    assert list(source) == []
+    source.close()
+    source.close()
+    assert list(source) == []
+
+
+def test_close_from_another_thread_ends_the_iteration(source: Source) -> None:
+    iterator = iter(source)
+    first = next(iterator)
+    thread = threading.Thread(target=source.close)
+    thread.start()
+    thread.join(timeout=10)
+    assert not thread.is_alive()
+    assert first.index == 0
+    assert len(list(iterator)) < COUNT
+    assert source.failure is None
+
+
+def test_clock(source: Source) -> None:
+    times = [frame.pts_seconds for frame in source]
+    if isinstance(source, VideoSource):
+        assert times == sorted(times)
+        assert len(set(times)) == COUNT
+    else:
+        assert times == [None] * COUNT
+
+
+def test_frames_outlive_their_source(source: Source) -> None:
+    frame = next(iter(source))
+    source.close()
+    assert frame.rgb.shape == (96, 128, 3)
+
+
+def test_consecutive_pictures_become_one_source(tmp_path: Path) -> None:
+    folder = _write_pictures(tmp_path / "pictures")
+    first, second, third = (str(folder / name) for name in ("img0.jpg", "img1.png", "img3.jpg"))
+    clip = str(write_video(tmp_path / "clip.mp4", moving_pictures(2)))
+    plans = plan_inputs([first, second, clip, third, str(folder), "-"])
+    assert [plan.name for plan in plans] == [f"{first} and 1 more", clip, third, str(folder), "-"]
+    assert [frame.input for frame in plans[0].open()] == [first, second]
+
+
+def test_video_renamed_as_text_is_still_a_video_and_picture_a_picture(tmp_path: Path) -> None:
+    clip = shutil.copy(write_video(tmp_path / "clip.mp4", moving_pictures(2)), tmp_path / "clip.txt")
+    picture = tmp_path / "picture.bin"
+    picture.write_bytes(jpeg_bytes(moving_pictures(1)[0]))
+    assert isinstance(open_source(str(clip)), VideoSource)
+    assert isinstance(open_source(str(picture)), ImagesSource)
+
+
+def test_glob_takes_pictures_in_natural_order_and_leaves_the_rest(tmp_path: Path) -> None:
+    data = jpeg_bytes(moving_pictures(1)[0])
+    for name in ("img10.jpg", "img2.jpg", "img1.jpg"):
+        (tmp_path / name).write_bytes(data)
+    (tmp_path / "labels.csv").write_text("img1.jpg,0\n")
+    source = open_source(str(tmp_path / "*"))
+    assert [frame.name for frame in source] == ["img1.jpg", "img2.jpg", "img10.jpg"]
+
+
+def test_glob_of_videos_gives_one_source_each(tmp_path: Path) -> None:
+    for name in ("clip2.mp4", "clip10.mp4"):
+        write_video(tmp_path / name, moving_pictures(2))
+    sources = open_sources([str(tmp_path / "clip*.mp4")])
+    assert [Path(source.name).name for source in sources] == ["clip2.mp4", "clip10.mp4"]
+    with pytest.raises(InputError, match="matches 2 inputs; open them one by one"):
+        open_source(str(tmp_path / "clip*.mp4"))
+
+
+def test_a_file_whose_name_is_a_pattern_is_that_file(tmp_path: Path) -> None:
+    path = tmp_path / "odd[1].jpg"
+    path.write_bytes(jpeg_bytes(moving_pictures(1)[0]))
+    assert [frame.input for frame in open_source(str(path))] == [str(path)]
+
+
+def test_one_bad_input_does_not_stop_the_others(tmp_path: Path) -> None:
+    clip = str(write_video(tmp_path / "clip.mp4", moving_pictures(2)))
+    bad, good = plan_inputs([str(tmp_path / "missing.mp4"), clip])
+    with pytest.raises(InputNotFoundError):
+        bad.open()
+    assert len(list(good.open())) == 2
+
+
+def test_open_sources_closes_what_it_opened_when_one_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clip = str(write_video(tmp_path / "clip.mp4", moving_pictures(2)))
+    closed: list[str] = []
+    close: Callable[[VideoSource], None] = VideoSource.close
+    monkeypatch.setattr(VideoSource, "close", lambda self: (closed.append(self.name), close(self)))
+    with pytest.raises(InputNotFoundError):
+        open_sources([clip, str(tmp_path / "missing.mp4")])
+    assert closed == [clip]
+
+
+def test_live_addresses_are_refused_without_telling_the_password() -> None:
+    (plan,) = plan_inputs(["rtsp://user:s3cr@t@camera.example/stream"])
+    assert plan.name == "rtsp://***@camera.example/stream"
+    with pytest.raises(InputError, match="live sources are not supported by this version") as caught:
+        plan.open()
+    assert "s3cr" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["missing.mp4", "missing.jpg", "missing/", "missing*.jpg", "missing.mjpeg"])
+def test_missing_inputs_are_named(tmp_path: Path, name: str) -> None:
+    with pytest.raises(FileNotFoundError, match=r"missing.*; check the"):
+        open_source(os.path.join(tmp_path, name))
+
+
+def test_folder_without_pictures_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no picture")
+    with pytest.raises(InputError, match=r"no pictures in .*; give JPEG, PNG, WebP, BMP or TIFF files"):
+        open_source(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["empty.mp4", "empty.jpg"])
+def test_empty_file_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    with pytest.raises(InputError, match="is empty"):
+        open_source(str(tmp_path / name))
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="permissions do not bind this user")
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mjpeg"])
+def test_unreadable_file_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"data")
+    (tmp_path / name).chmod(0)
+    with pytest.raises(InputError, match="permission"):
+        open_source(str(tmp_path / name))

@@ -1,0 +1,188 @@
+"""Training: exact resumption, refusals, what a run folder holds, and that it learns."""
+
+import json
+import math
+import os
+import signal
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from PIL import Image
+
+from streamfilter.errors import ConfigError, DeviceError, InputError, ModelError
+from tests.labelled import write_labels
+from trainer import loop
+from trainer.__main__ import main
+from trainer.loop import learning_rate, masked_cross_entropy, stop_on_signal
+from trainer.models import load
+from trainer.runs import RunFolder, TrainConfig
+from trainer.state import Tally
+from trainer.train import choose_precision, train
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def labels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_labels(tmp_path_factory.mktemp("labelled"), 20)
+
+
+@pytest.fixture
+def config(labels: Path) -> TrainConfig:
+    return TrainConfig(
+        labels=(str(labels),), tasks=("classification",), model="mobilenet_v3_small", input_size=32, epochs=2,
+        batch_size=16, lr=0.02, threads=1, cache_mb=16,
+    )  # fmt: skip
+
+
+def stop_after(steps: int):
+    @contextmanager
+    def stopping():
+        asked = iter(range(1, 10**9))
+        yield lambda: next(asked) >= steps
+
+    return stopping
+
+
+@pytest.mark.parametrize("steps", [2, 7], ids=["first epoch", "second epoch"])
+def test_a_resumed_run_equals_an_unbroken_one(config, tmp_path, monkeypatch, steps):
+    assert train(config, tmp_path / "unbroken")
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "stop_on_signal", stop_after(steps))
+        assert not train(config, tmp_path / "resumed")
+    with pytest.raises(ModelError, match=r"not finished \([01] of 2 epochs\)"):
+        load(tmp_path / "resumed")
+    assert train(config, tmp_path / "resumed")
+    unbroken, resumed = (RunFolder(tmp_path / name) for name in ("unbroken", "resumed"))
+    for key, weights in unbroken.load_checkpoint()["model"].items():
+        assert torch.equal(weights, resumed.load_checkpoint()["model"][key]), key
+    for name in ("history.jsonl", "metrics.json"):
+        assert (unbroken.root / name).read_text() == (resumed.root / name).read_text()
+
+
+def test_a_run_folder_holds_its_record(config, labels, tmp_path):
+    assert train(config, tmp_path, command="python -m trainer train ...")
+    record, split = (json.loads((tmp_path / name).read_text()) for name in ("run.json", "split.json"))
+    assert record["command"] == "python -m trainer train ..."
+    assert record["config"]["seed"] == 0
+    assert record["labels"][0]["networks"] == ["detail"]
+    assert "--qualities 1,40,50" in record["labels"][0]["command"]
+    counts = record["counts"]["classification"]
+    assert counts["balanced"][0] == counts["balanced"][1] == max(counts["labelled"])
+    assert not set(split["training"]) & set(split["held_back"])
+    assert len(split["training"]) + len(split["held_back"]) == 20
+    assert len((tmp_path / "history.jsonl").read_text().splitlines()) == 2
+    with Image.open(tmp_path / "curve.png") as curve:
+        assert curve.width > 600
+        assert len(np.unique(np.asarray(curve.convert("L")))) > 10
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_another_recipe_is_refused_with_its_differences(config, tmp_path):
+    assert train(replace(config, epochs=1, balance="none"), tmp_path)
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+    with pytest.raises(ConfigError, match=r"epochs was 1, now 2; .*lr was 0\.02, now 0\.1.*--fresh"):
+        train(replace(config, lr=0.1, balance="none"), tmp_path)
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+    assert train(replace(config, epochs=1, lr=0.1, balance="none"), tmp_path, fresh=True)
+
+
+def test_a_damaged_checkpoint_is_named(config, tmp_path):
+    (tmp_path / "checkpoint.pt").write_bytes(b"broken")
+    with pytest.raises(ModelError, match=r"checkpoint\.pt is damaged"):
+        train(config, tmp_path)
+
+
+def test_test_pictures_are_never_trained_on(config, tmp_path):
+    labels = write_labels(tmp_path, 6, test=[3])
+    with pytest.raises(InputError, match="split `test`"):
+        train(replace(config, labels=(str(labels),)), tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epochs": 0, "lr": 0.0}, "epochs 0 under 1; learning rate 0.0 not above 0"),
+        ({"batch_size": 1}, "batch size 1 under 2"),
+        ({"tasks": ("classification", "classification")}, "tasks must be distinct"),
+        ({"holdout": 1.0}, "outside 0-1"),
+    ],
+)
+def test_settings_out_of_range_are_all_listed(config, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        replace(config, **changes)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_cuda_where_there_is_none_is_refused(config, tmp_path):
+    with pytest.raises(DeviceError, match="no CUDA device"):
+        train(replace(config, device="cuda"), tmp_path)
+
+
+def test_unlabelled_entries_weigh_nothing():
+    logits = torch.tensor([[2.0, 50.0], [-1.0, 3.0]])
+    labels = torch.tensor([[1.0, math.nan], [0.0, 0.0]])
+    weights = torch.tensor([[1.0, 1.0], [3.0, 1.0]])
+    losses = [math.log1p(math.exp(-2)), math.log1p(math.exp(-1)), math.log1p(math.exp(3))]
+    expected = (losses[0] + losses[1] + 3 * losses[2]) / 5
+    assert masked_cross_entropy(logits, labels, weights).item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("place", "rate"), [(0, 0), (0.05, 0.5), (0.1, 1), (0.55, 0.5), (1, 0), (1.1, 0)], ids=lambda value: f"{value:g}"
+)
+def test_the_rate_rises_then_falls_along_half_a_cosine(place, rate):
+    assert learning_rate(1.0, 0.1, place) == pytest.approx(rate, abs=1e-9)
+
+
+def test_the_tally_of_worked_numbers():
+    tally = Tally.empty(1)
+    tally.add(np.array([[1.0], [-1.0], [1.0], [5.0]], np.float32), np.array([[1], [1], [0], [np.nan]], np.float32))
+    point = tally.point(("classification",))
+    assert point["balanced_accuracy"] == {"classification": pytest.approx((1 / 2 + 0) / 2)}
+    assert point["loss"] == pytest.approx((math.log1p(math.exp(-1)) + 2 * math.log1p(math.exp(1))) / 3)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_becomes_a_flag(number):
+    before = signal.getsignal(number)
+    with stop_on_signal() as stopping:
+        assert not stopping()
+        os.kill(os.getpid(), number)
+        assert stopping()
+    assert signal.getsignal(number) is before
+
+
+def test_precision_follows_the_processor(caplog):
+    caplog.set_level("INFO")
+    chosen = choose_precision(torch.device("cpu"))
+    assert ("bfloat16 (autocast)" in caplog.text) == (chosen is torch.bfloat16)
+    assert ("float32: no native" in caplog.text) == (chosen is torch.float32)
+
+
+def test_the_command_trains_prints_a_table_and_refuses_in_one_line(labels, tmp_path):
+    options = ["--labels", str(labels), "--tasks", "classification", "--model", "mobilenet_v3_small"]
+    options += ["--input-size", "32", "--epochs", "1", "--balance", "weights", "--threads", "1"]
+    done = CliRunner().invoke(main, ["train", *options, "--out", str(tmp_path / "run")])
+    assert done.exit_code == 0, done.output
+    assert done.stdout.startswith("| task | useful / not |")
+    assert "| classification |" in done.stdout
+    refused = CliRunner().invoke(main, ["train", *options[:1], str(tmp_path / "none"), "--out", str(tmp_path / "run")])
+    assert refused.exit_code == 1
+    assert refused.stderr.strip().splitlines() == [
+        f"Error: {tmp_path / 'none'} is not a folder; make labels with `python -m trainer label`"
+    ]
+    unknown = CliRunner().invoke(main, ["train", *options, "--tasks", "segmentation", "--out", "x"])
+    assert unknown.exit_code == 2
+
+
+def test_it_learns_what_separates_the_classes(labels, config, tmp_path):
+    """Pictures at quality 1 against hardly compressed ones: a few epochs must tell them apart on unseen sources."""
+    assert train(replace(config, epochs=12, lr=0.05, model="resnet18"), tmp_path)
+    figures = json.loads((tmp_path / "metrics.json").read_text())["held_back"]["tasks"]["classification"]
+    assert figures["auroc"] > 0.9
