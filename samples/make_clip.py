@@ -2,8 +2,8 @@
 
     python samples/make_clip.py --out samples/tour_of_troubles.mp4
 
-Needs scikit-image for its photographs: pip install "streamfilter[train]". The JSON beside the clip says which frames are
-clean and what is wrong with the others. The same libraries give the same bytes.
+Needs scikit-image for its photographs: pip install "streamfilter[train]". The JSON beside the clip says which frames
+are clean and what is wrong with the others. The same libraries give the same bytes.
 """
 
 import json
@@ -72,7 +72,7 @@ TOUR = (
     Segment("coffee", "none", None, 70),
     Segment("coffee", "h264", 51, 70),
     Segment("coffee", "none", None, 50),
-    Segment("coffee", "lost_packets", 0.5, 60),
+    Segment("coffee", "lost_packets", 0.5, 50),
     Segment("astronaut", "none", None, 70),
     Segment("astronaut", "jpeg", 2, 60),
     Segment("astronaut", "none", None, 50),
@@ -282,6 +282,8 @@ def main(out: Path, crf: float) -> None:
         make_clip(out, crf=crf)
     except ImportError as error:
         raise click.ClickException(f"{error}: run pip install 'streamfilter[train]'") from error
+    except OSError as error:
+        raise click.ClickException(f"{out} cannot be written: {error}") from error
     click.echo(f"{out}: {out.stat().st_size / 1e6:.2f} MB", err=True)
 
 

@@ -88,7 +88,7 @@ def test_truncated_mp4(tmp_path: Path, model: Path) -> None:
     whole = write_video(tmp_path / "whole.mp4", moving_pictures(30))
     cut = tmp_path / "cut.mp4"
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
-    refuse_input(tmp_path, model, cut, "truncated")
+    refuse_input(tmp_path, model, cut, "cut off", "again")
 
 
 def test_audio_only(tmp_path: Path, model: Path) -> None:
@@ -159,7 +159,12 @@ def test_model_without_our_metadata(tmp_path: Path, model: Path) -> None:
     del bare.metadata_props[:]
     onnx.save(bare, tmp_path / "bare.onnx")
     done = streamfilter(
-        "run", write_video(tmp_path / "c.mp4", moving_pictures(5)), "--model", tmp_path / "bare.onnx", "--out", tmp_path / "k.mp4"
+        "run",
+        write_video(tmp_path / "c.mp4", moving_pictures(5)),
+        "--model",
+        tmp_path / "bare.onnx",
+        "--out",
+        tmp_path / "k.mp4",
     )
     assert_refused(done, "bare.onnx", "streamfilter.input_size", "export")
     assert not (tmp_path / "k.mp4").exists()
@@ -168,7 +173,8 @@ def test_model_without_our_metadata(tmp_path: Path, model: Path) -> None:
 def test_corrupt_model(tmp_path: Path, model: Path) -> None:
     cut = tmp_path / "cut.onnx"
     cut.write_bytes(model.read_bytes()[:300])
-    done = streamfilter("run", write_video(tmp_path / "c.mp4", moving_pictures(5)), "--model", cut, "--out", tmp_path / "k.mp4")
+    clip = write_video(tmp_path / "c.mp4", moving_pictures(5))
+    done = streamfilter("run", clip, "--model", cut, "--out", tmp_path / "k.mp4")
     assert_refused(done, "cut.onnx", "not a readable ONNX model")
     assert not (tmp_path / "k.mp4").exists()
 

@@ -9,7 +9,7 @@ BOTH = {"classification": 0.5, "detection": 0.5}
 
 
 def play(policy: Policy, frames: list[tuple[float, float, float | None]]) -> str:
-    """One letter a frame: U useful, H hysteresis, G gap floor, - dropped. Frames are (classification, detection, clock)."""
+    """One letter a (classification, detection, clock): U useful, H hysteresis, G gap floor, - dropped."""
     letters = {"useful": "U", "hysteresis": "H", "gap_floor": "G", "low_utility": "-"}
     state, out = PolicyState(), ""
     for classification, detection, clock in frames:

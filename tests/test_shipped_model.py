@@ -29,7 +29,8 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_dropped_frames_lie_where_they_should(out: Path) -> None:
-    shares = {kind: kept / frames for kind, (kept, frames) in tally(out / "records.jsonl", CLIP.with_suffix(".json")).items()}
+    counts = tally(out / "records.jsonl", CLIP.with_suffix(".json"))
+    shares = {kind: kept / frames for kind, (kept, frames) in counts.items()}
     assert shares["none"] >= 0.8, shares
     assert shares["jpeg"] <= 0.2, shares
     assert shares["h264"] <= 0.2, shares

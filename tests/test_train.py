@@ -29,15 +29,22 @@ torch.set_num_threads(1)
 
 @pytest.fixture(scope="module")
 def labels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_labels(tmp_path_factory.mktemp("labelled"), 20)
+    return write_labels(tmp_path_factory.mktemp("labelled"), 12)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def config(labels: Path) -> TrainConfig:
     return TrainConfig(
-        labels=(str(labels),), tasks=("classification",), model="mobilenet_v3_small", input_size=32, epochs=2,
-        batch_size=16, lr=0.02, threads=1, cache_mb=16,
+        labels=(str(labels),), tasks=("classification",), model="mobilenet_v3_small", input_size=32, epochs=4,
+        batch_size=12, lr=0.1, threads=1, cache_mb=16,
     )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def trained(config: TrainConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("run")
+    assert train(config, out, command="python -m trainer train ...")
+    return out
 
 
 def stop_after(steps: int):
@@ -49,25 +56,24 @@ def stop_after(steps: int):
     return stopping
 
 
-@pytest.mark.parametrize("steps", [2, 7], ids=["first epoch", "second epoch"])
-def test_a_resumed_run_equals_an_unbroken_one(config, tmp_path, monkeypatch, steps):
-    assert train(config, tmp_path / "unbroken")
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "stop_on_signal", stop_after(steps))
-        assert not train(config, tmp_path / "resumed")
-    with pytest.raises(ModelError, match=r"not finished \([01] of 2 epochs\)"):
-        load(tmp_path / "resumed")
-    assert train(config, tmp_path / "resumed")
-    unbroken, resumed = (RunFolder(tmp_path / name) for name in ("unbroken", "resumed"))
-    for key, weights in unbroken.load_checkpoint()["model"].items():
-        assert torch.equal(weights, resumed.load_checkpoint()["model"][key]), key
-    for name in ("history.jsonl", "metrics.json"):
-        assert (unbroken.root / name).read_text() == (resumed.root / name).read_text()
-
-
-def test_a_run_folder_holds_its_record(config, labels, tmp_path):
+def test_a_resumed_run_equals_an_unbroken_one(config, trained, tmp_path, monkeypatch):
+    for _ in range(2):
+        with monkeypatch.context() as patch:
+            patch.setattr(loop, "stop_on_signal", stop_after(7))
+            assert not train(config, tmp_path)
+    with pytest.raises(ModelError, match=r"not finished \([123] of 4 epochs\)"):
+        load(tmp_path)
     assert train(config, tmp_path, command="python -m trainer train ...")
-    record, split = (json.loads((tmp_path / name).read_text()) for name in ("run.json", "split.json"))
+    unbroken, resumed = (RunFolder(path).load_checkpoint()["model"] for path in (trained, tmp_path))
+    for key, weights in unbroken.items():
+        assert torch.equal(weights, resumed[key]), key
+    assert (trained / "history.jsonl").read_text() == (tmp_path / "history.jsonl").read_text()
+    judged = [json.loads((path / "metrics.json").read_text())["held_back"]["tasks"] for path in (trained, tmp_path)]
+    assert judged[0] == judged[1]
+
+
+def test_a_run_folder_holds_its_record(trained):
+    record, split = (json.loads((trained / name).read_text()) for name in ("run.json", "split.json"))
     assert record["command"] == "python -m trainer train ..."
     assert record["config"]["seed"] == 0
     assert record["labels"][0]["networks"] == ["detail"]
@@ -75,21 +81,25 @@ def test_a_run_folder_holds_its_record(config, labels, tmp_path):
     counts = record["counts"]["classification"]
     assert counts["balanced"][0] == counts["balanced"][1] == max(counts["labelled"])
     assert not set(split["training"]) & set(split["held_back"])
-    assert len(split["training"]) + len(split["held_back"]) == 20
-    assert len((tmp_path / "history.jsonl").read_text().splitlines()) == 2
-    with Image.open(tmp_path / "curve.png") as curve:
+    assert len(split["training"]) + len(split["held_back"]) == 12
+    with Image.open(trained / "curve.png") as curve:
         assert curve.width > 600
         assert len(np.unique(np.asarray(curve.convert("L")))) > 10
-    assert not list(tmp_path.glob("*.part"))
+    assert not list(trained.glob("*.part"))
 
 
-def test_another_recipe_is_refused_with_its_differences(config, tmp_path):
-    assert train(replace(config, epochs=1, balance="none"), tmp_path)
-    before = (tmp_path / "checkpoint.pt").read_bytes()
-    with pytest.raises(ConfigError, match=r"epochs was 1, now 2; .*lr was 0\.02, now 0\.1.*--fresh"):
-        train(replace(config, lr=0.1, balance="none"), tmp_path)
-    assert (tmp_path / "checkpoint.pt").read_bytes() == before
-    assert train(replace(config, epochs=1, lr=0.1, balance="none"), tmp_path, fresh=True)
+def test_it_learns(trained):
+    """Pictures at quality 1 against hardly compressed ones: the loss must fall from that of a coin, ln 2."""
+    losses = [json.loads(line)["training"]["loss"] for line in (trained / "history.jsonl").read_text().splitlines()]
+    assert len(losses) == 4
+    assert losses[-1] < 0.67 < losses[0] + 0.05
+
+
+def test_another_recipe_is_refused_with_its_differences(config, trained):
+    before = {path.name: path.read_bytes() for path in trained.iterdir()}
+    with pytest.raises(ConfigError, match=r"epochs was 4, now 2; .*lr was 0\.1, now 0\.2.*--fresh"):
+        train(replace(config, epochs=2, lr=0.2), trained)
+    assert {path.name: path.read_bytes() for path in trained.iterdir()} == before
 
 
 def test_a_damaged_checkpoint_is_named(config, tmp_path):
@@ -179,10 +189,3 @@ def test_the_command_trains_prints_a_table_and_refuses_in_one_line(labels, tmp_p
     ]
     unknown = CliRunner().invoke(main, ["train", *options, "--tasks", "segmentation", "--out", "x"])
     assert unknown.exit_code == 2
-
-
-def test_it_learns_what_separates_the_classes(labels, config, tmp_path):
-    """Pictures at quality 1 against hardly compressed ones: a few epochs must tell them apart on unseen sources."""
-    assert train(replace(config, epochs=12, lr=0.05, model="resnet18"), tmp_path)
-    figures = json.loads((tmp_path / "metrics.json").read_text())["held_back"]["tasks"]["classification"]
-    assert figures["auroc"] > 0.9
