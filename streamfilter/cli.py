@@ -171,8 +171,12 @@ def _print_score(stream_filter: Any, name: str, utility: Any, problem: str | Non
 
 def _measured_lines(measured: Any) -> list[str]:
     return [
-        f"{where}, {task}: "
-        + ", ".join(f"{name} {value:.3f}" for name, value in figures.items() if isinstance(value, float))
-        for where, tasks in measured.items()
-        for task, figures in tasks.items()
+        f"{where}, {task}: {_figures(figures)}" for where, tasks in measured.items() for task, figures in tasks.items()
     ]
+
+
+def _figures(figures: Any) -> str:
+    """`auroc 0.981, quality_oracle (auroc 0.992)` out of nested figures; counts and absent ones are left out."""
+    named = {name: f"{value:.3f}" for name, value in figures.items() if isinstance(value, float)}
+    named |= {name: f"({_figures(value)})" for name, value in figures.items() if isinstance(value, dict)}
+    return ", ".join(f"{name} {text}" for name, text in named.items())
