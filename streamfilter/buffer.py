@@ -15,6 +15,7 @@ from streamfilter.sources import Source
 
 log = logging.getLogger(__name__)
 
+MAX_BYTES = 256 * 2**20
 POLL_SECONDS = 0.1
 JOIN_TIMEOUT_SECONDS = 5.0
 
@@ -28,17 +29,21 @@ class Buffer:
     Args:
         source: read from now on by the buffer alone.
         capacity: most frames held at a time.
+        max_bytes: most bytes of frames held at a time; one frame is held however large it is.
 
     Raises:
         ValueError: `capacity` is under 1.
     """
 
-    def __init__(self, source: Source, capacity: int = 16) -> None:
+    def __init__(self, source: Source, capacity: int = 16, max_bytes: int = MAX_BYTES) -> None:
         if capacity < 1:
             raise ValueError(f"capacity {capacity}, expected at least 1")
         self._source = source
         self._capacity = capacity
+        self._max_bytes = max_bytes
         self._frames: deque[Frame] = deque()
+        self._bytes_held = 0
+        self._is_full = False
         self._changed = threading.Condition()
         self._closed = False
         self._ended = False
@@ -80,6 +85,8 @@ class Buffer:
             if self._closed or (stop is not None and stop.is_set()):
                 return []
             batch = [self._frames.popleft() for _ in range(min(max_frames, len(self._frames)))]
+            self._bytes_held -= sum(frame.nbytes for frame in batch)
+            self._is_full = False
             self._changed.notify_all()
             if not batch and self._error is not None:
                 error, self._error = self._error, None
@@ -99,7 +106,7 @@ class Buffer:
 
     def _wait_for(self, count: int, deadline: float | None, stop: threading.Event | None) -> None:
         """Wait until `count` frames are held, the source has ended, or the wait is over; `_changed` is held."""
-        while len(self._frames) < count and not self._ended and not self._closed:
+        while len(self._frames) < count and not (self._is_full or self._ended or self._closed):
             left = POLL_SECONDS if deadline is None else min(POLL_SECONDS, deadline - time.monotonic())
             if left <= 0 or (stop is not None and stop.is_set()):
                 return
@@ -120,10 +127,18 @@ class Buffer:
     def _add(self, frame: Frame) -> bool:
         """Wait for room and queue a frame; whether the reader goes on."""
         with self._changed:
-            while len(self._frames) >= self._capacity and not self._closed:
+            while not self._has_room(frame) and not self._closed:
+                self._is_full = True
+                self._changed.notify_all()
                 self._changed.wait(POLL_SECONDS)
             if self._closed:
                 return False
             self._frames.append(frame)
+            self._bytes_held += frame.nbytes
             self._changed.notify_all()
             return True
+
+    def _has_room(self, frame: Frame) -> bool:
+        if not self._frames:
+            return True
+        return len(self._frames) < self._capacity and self._bytes_held + frame.nbytes <= self._max_bytes

@@ -104,7 +104,10 @@ def score(inputs: tuple[str, ...], config_path: str | None, **flags: Any) -> Non
     failures = 0
     for plan in plan_inputs(inputs):
         try:
-            for frame, decision in stream_filter.filter(plan.open()):
+            source = plan.open()
+            if source.info.duration_seconds is not None:
+                raise InputError(f"{plan.name} is a video; use: streamfilter run {plan.name} --records -")
+            for frame, decision in stream_filter.filter(source):
                 failures += decision.utility is None
                 _print_score(stream_filter, frame.input, decision.utility, frame.problem)
         except InputError as error:

@@ -91,6 +91,13 @@ class Frame:
         size = (self.native.height, self.native.width)
         return size if self.rotation_degrees % 180 == 0 else (size[1], size[0])
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory its pixels take, about; RGB made on demand is not counted."""
+        if self.native is not None:
+            return sum(plane.buffer_size for plane in self.native.planes)
+        return 0 if self.array is None else self.array.nbytes + len(self.jpeg or b"")
+
     @cached_property
     def rgb(self) -> RGB:
         """(H, W, 3) uint8, RGB, HWC, 0-255, upright; converted from the native planes on first use.

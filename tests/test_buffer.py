@@ -153,3 +153,19 @@ def test_video_can_be_left_at_any_time(tmp_path: Path, taken: int) -> None:
 def test_capacity_is_at_least_one() -> None:
     with pytest.raises(ValueError, match="expected at least 1"):
         Buffer(Counting(1), capacity=0)
+
+
+def test_large_frames_are_bounded_by_their_bytes() -> None:
+    """Room for two and a half frames: never more than two are read ahead, and a batch does not wait for a third."""
+    source = Counting(10)
+    with Buffer(source, capacity=8, max_bytes=PIXELS.nbytes * 5 // 2) as buffer:
+        batches = [buffer.get_batch(8, 30.0)]
+        while batches[-1]:
+            batches.append(buffer.get_batch(8, 30.0))
+    assert [frame.index for batch in batches for frame in batch] == list(range(10))
+    assert max(map(len, batches)) == 2
+
+
+def test_one_frame_is_held_however_large_it_is() -> None:
+    with Buffer(Counting(3), capacity=8, max_bytes=1) as buffer:
+        assert indices(list(buffer)) == [0, 1, 2]

@@ -119,6 +119,10 @@ def test_score_says_which_picture_is_broken_and_goes_on(tmp_path: Path, model: P
     assert "cut.jpg" in stderr
 
 
+def test_score_sends_videos_to_run(clip: Path, model: Path) -> None:
+    assert "streamfilter run" in run("score", clip, "--model", model, status=1)[1]
+
+
 def test_settings_file_under_flags(tmp_path: Path, clip: Path, model: Path) -> None:
     settings = tmp_path / "settings.toml"
     settings.write_text(f'model = "{model}"\nthreshold = 0.99\n')

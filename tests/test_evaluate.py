@@ -28,7 +28,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     labels = write_labels(root, 12)
     config = TrainConfig(
         labels=(str(labels),), tasks=("classification",), model="mobilenet_v3_small", input_size=32, epochs=1,
-        batch_size=16, threads=1, cache_mb=16, balance="none",
+        batch_size=16, threads=1, cache_mb=16, balance="none", holdout=0.4,
     )  # fmt: skip
     assert train(config, root / "run")
     return root / "run"

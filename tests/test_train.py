@@ -29,14 +29,14 @@ torch.set_num_threads(1)
 
 @pytest.fixture(scope="module")
 def labels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_labels(tmp_path_factory.mktemp("labelled"), 12)
+    return write_labels(tmp_path_factory.mktemp("labelled"), 20)
 
 
 @pytest.fixture(scope="module")
 def config(labels: Path) -> TrainConfig:
     return TrainConfig(
         labels=(str(labels),), tasks=("classification",), model="mobilenet_v3_small", input_size=32, epochs=4,
-        batch_size=12, lr=0.1, threads=1, cache_mb=16,
+        batch_size=12, lr=0.1, threads=1, cache_mb=16, holdout=0.3,
     )  # fmt: skip
 
 
@@ -59,7 +59,7 @@ def stop_after(steps: int):
 def test_a_resumed_run_equals_an_unbroken_one(config, trained, tmp_path, monkeypatch):
     for _ in range(2):
         with monkeypatch.context() as patch:
-            patch.setattr(loop, "stop_on_signal", stop_after(7))
+            patch.setattr(loop, "stop_on_signal", stop_after(5))
             assert not train(config, tmp_path)
     with pytest.raises(ModelError, match=r"not finished \([123] of 4 epochs\)"):
         load(tmp_path)
@@ -81,7 +81,7 @@ def test_a_run_folder_holds_its_record(trained):
     counts = record["counts"]["classification"]
     assert counts["balanced"][0] == counts["balanced"][1] == max(counts["labelled"])
     assert not set(split["training"]) & set(split["held_back"])
-    assert len(split["training"]) + len(split["held_back"]) == 12
+    assert len(split["training"]) + len(split["held_back"]) == 20
     with Image.open(trained / "curve.png") as curve:
         assert curve.width > 600
         assert len(np.unique(np.asarray(curve.convert("L")))) > 10
