@@ -17,13 +17,13 @@ from trainer.balance import TopUp, class_weights
 from trainer.dataset import (
     Pictures,
     Row,
-    flip_some,
     label_array,
     load_tables,
     merge,
     prefetch,
     refuse_test,
     split_sources,
+    vary,
 )
 from trainer.distort import Distortion, apply
 from trainer.pictures import read_picture
@@ -125,12 +125,21 @@ def test_a_picture_that_is_gone_is_named():
         Pictures([row()], 32)[0]
 
 
-def test_flips_mirror_and_change_nothing_else():
-    images = np.random.default_rng(0).integers(0, 256, (64, 4, 4, 3), dtype=np.uint8)
-    flipped = flip_some(images, np.random.default_rng(1))
-    mirrored = (flipped == images[:, :, ::-1]).all(axis=(1, 2, 3))
-    assert (mirrored | (flipped == images).all(axis=(1, 2, 3))).all()
+def test_views_are_of_the_input_size_and_differ_from_one_another():
+    pictures = np.repeat(np.random.default_rng(0).integers(0, 256, (1, 40, 40, 3), dtype=np.uint8), 8, axis=0)
+    views = vary(pictures, 32, np.random.default_rng(1))
+    assert views.shape == (8, 32, 32, 3)
+    assert len({view.tobytes() for view in views}) == 8
+    assert (views == vary(pictures, 32, np.random.default_rng(1))).all()
+
+
+def test_a_view_keeps_a_flat_picture_flat_and_half_are_mirrored():
+    ramp = np.tile(np.linspace(0, 255, 40, dtype=np.uint8)[None, :, None], (64, 40, 1, 3))
+    views = vary(ramp, 32, np.random.default_rng(0)).astype(float)
+    mirrored = views[:, :, :4].mean(axis=(1, 2, 3)) > views[:, :, -4:].mean(axis=(1, 2, 3))
     assert 16 < mirrored.sum() < 48
+    flat = vary(np.full((4, 40, 40, 3), 100, np.uint8), 32, np.random.default_rng(0))
+    assert np.ptp(flat, axis=(1, 2)).max() == 0
 
 
 def test_prefetching_keeps_the_order_and_hands_errors_over():

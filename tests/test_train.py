@@ -19,7 +19,7 @@ from tests.labelled import write_labels
 from trainer import loop
 from trainer.__main__ import main
 from trainer.loop import learning_rate, masked_cross_entropy, stop_on_signal
-from trainer.models import load
+from trainer.models import build, load
 from trainer.runs import RunFolder, TrainConfig
 from trainer.state import Tally
 from trainer.train import choose_precision, train
@@ -93,6 +93,16 @@ def test_it_learns(trained):
     losses = [json.loads(line)["training"]["loss"] for line in (trained / "history.jsonl").read_text().splitlines()]
     assert len(losses) == 4
     assert losses[-1] < 0.67 < losses[0] + 0.05
+
+
+def test_a_run_can_start_from_the_weights_of_another(config, trained, tmp_path):
+    for key, weights in build(config.model, config.tasks, str(trained)).backbone.state_dict().items():
+        assert torch.equal(weights, load(trained).backbone.state_dict()[key]), key
+    assert train(replace(config, epochs=1, init=str(trained)), tmp_path, command="second")
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert [run["command"] for run in record["started_from"]] == ["python -m trainer train ..."]
+    with pytest.raises(ConfigError, match="is a mobilenet_v3_small for classification"):
+        build("shufflenet_v2_x0_5", config.tasks, str(trained))
 
 
 def test_another_recipe_is_refused_with_its_differences(config, trained):

@@ -27,6 +27,10 @@ JOB_TIMEOUT_SECONDS = 600.0
 
 Made = TypeVar("Made")
 Labels = tuple[float, ...]
+ROOM = 1.25
+"""Pictures are remembered this much larger than the input, so that training can look at crops of them."""
+CONTRAST, TINT, LIGHT = (0.75, 1.25), (0.92, 1.08), (-20.0, 20.0)
+"""Ranges of the shifts: factors, factors of each channel, grey levels."""
 
 
 @dataclass(frozen=True)
@@ -226,15 +230,28 @@ class Pictures:
         return shrink(np.ascontiguousarray(apply(rgb, row.distortion)), self.size)
 
 
-def flip_some(images: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
-    """Mirror half of a batch left to right; a mirrored picture keeps its distortion and its label.
+def vary(images: npt.NDArray[np.uint8], size: int, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+    """Random views of a batch: crops brought to the input size, half of them mirrored, light and colour shifted.
+
+    The distortion stays what it was, and so does the label: a network must not know the pictures by heart.
 
     Args:
-        images: (N, S, S, 3) uint8.
-        rng: decides which.
+        images: (N, C, C, 3) uint8 RGB, C >= size.
+        size: side of the result, pixels.
+        rng: decides.
+
+    Returns:
+        (N, size, size, 3) uint8 RGB, 0-255.
     """
-    mirrored = rng.random(len(images)) < 0.5
-    return np.where(mirrored[:, None, None, None], images[:, :, ::-1], images)
+    views = np.empty((len(images), size, size, 3), dtype=np.uint8)
+    for view, image in zip(views, images, strict=True):
+        height, width = rng.integers(size, image.shape[0] + 1, 2)
+        top, left = rng.integers(0, image.shape[0] - height + 1), rng.integers(0, image.shape[0] - width + 1)
+        cut = shrink(np.ascontiguousarray(image[top : top + height, left : left + width]), size)
+        gain = rng.uniform(*CONTRAST) * rng.uniform(*TINT, 3)
+        shifted = (cut.astype(np.float32) - 128) * gain + 128 + rng.uniform(*LIGHT)
+        view[:] = np.clip(shifted, 0, 255)[:, :: rng.choice((-1, 1))]
+    return views
 
 
 def prefetch(jobs: Iterable[Callable[[], Made]], ahead: int = 4) -> Iterator[Made]:

@@ -19,7 +19,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from tqdm import tqdm
 
 from trainer import evaluate, plots
-from trainer.dataset import Pictures, flip_some, label_array, prefetch
+from trainer.dataset import ROOM, Pictures, label_array, prefetch, vary
 from trainer.prepare import TrainingData
 from trainer.runs import RunFolder, TrainConfig
 from trainer.state import State, Tally
@@ -30,7 +30,7 @@ Batch = tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]
 
 
 class Loop:
-    """The loop; order and flips depend on (seed, epoch, step) alone, so a resumed run equals an unbroken one."""
+    """The loop; order and views depend on (seed, epoch, step) alone, so a resumed run equals an unbroken one."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class Loop:
         self.config, self.folder, self.state, self.recipe = config, folder, state, recipe
         self.device, self.precision = device, precision
         share = len(data.training) / (len(data.training) + len(data.held))
-        self.pictures = Pictures(data.training, config.input_size, int(config.cache_mb * share))
+        self.pictures = Pictures(data.training, round(ROOM * config.input_size), int(config.cache_mb * share))
         self.held = Pictures(data.held, config.input_size, int(config.cache_mb * (1 - share)))
         self.labels = label_array(data.training, len(config.tasks))
         self.held_labels = label_array(data.held, len(config.tasks))
@@ -97,7 +97,7 @@ class Loop:
             yield partial(self._batch, chosen, np.random.default_rng([seed, epoch, step]))
 
     def _batch(self, chosen: npt.NDArray[np.int64], rng: np.random.Generator) -> Batch:
-        return flip_some(self.pictures.batch(chosen), rng), self.labels[chosen]
+        return vary(self.pictures.batch(chosen), self.config.input_size, rng), self.labels[chosen]
 
     def _step(self, images: npt.NDArray[np.uint8], labels: npt.NDArray[np.float32]) -> None:
         state = self.state

@@ -97,7 +97,8 @@ def build(name: str, tasks: Sequence[str], init: str = "none", weights_dir: Path
     Args:
         name: one of `MODELS`.
         tasks: the tasks, in the order of the output's columns.
-        init: `none` for torchvision's random initialisation, `imagenet` for its published weights under a new head.
+        init: `none` for torchvision's random initialisation, `imagenet` for its published weights under a new head, or
+            the folder of a finished run for its weights.
         weights_dir: folder that holds the published weights' file; None downloads it.
 
     Raises:
@@ -106,12 +107,17 @@ def build(name: str, tasks: Sequence[str], init: str = "none", weights_dir: Path
     """
     if name not in MODELS:
         raise ConfigError(f"unknown model {name!r}; known: {', '.join(MODELS)}")
-    if init not in INITS:
-        raise ConfigError(f"unknown initialisation {init!r}; known: {', '.join(INITS)}")
+    if init not in INITS and not Path(init).is_dir():
+        raise ConfigError(
+            f"unknown initialisation {init!r}; known: {', '.join(INITS)}, or the folder of a finished run"
+        )
     backbone = torchvision.models.get_model(name, weights=None, num_classes=len(tasks))
     if init == "imagenet":
         _load_published(backbone, name, weights_dir)
-    return UtilityNet(backbone, tasks)
+    net = UtilityNet(backbone, tasks)
+    if init not in INITS:
+        _load_run(net, name, Path(init))
+    return net
 
 
 def load(run: Path) -> UtilityNet:
@@ -131,6 +137,14 @@ def load(run: Path) -> UtilityNet:
     net = build(recipe["model"], recipe["tasks"])
     net.load_state_dict(checkpoint["model"])
     return net.eval()
+
+
+def _load_run(net: UtilityNet, name: str, run: Path) -> None:
+    earlier = load(run)
+    recipe = read_tensors(run / "checkpoint.pt")["recipe"]
+    if recipe["model"] != name or earlier.tasks != net.tasks:
+        raise ConfigError(f"{run} is a {recipe['model']} for {', '.join(earlier.tasks)}; start from another run")
+    net.backbone.load_state_dict(earlier.backbone.state_dict())
 
 
 def _load_published(backbone: nn.Module, name: str, weights_dir: Path | None) -> None:

@@ -60,7 +60,7 @@ class TrainConfig:
     holdout: float = 0.2
     """Share of the source pictures held back."""
     seed: int = 0
-    """Seed of the split, the initial weights, the order and the flips."""
+    """Seed of the split, the initial weights, the order and the views."""
     device: str = "cpu"
     """`cpu` or `cuda`."""
     threads: int = 0

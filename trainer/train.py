@@ -66,7 +66,10 @@ def train(
     record = data.record(config.tasks)
     precision = choose_precision(device)
     if not resumed:
-        folder.write_json("run.json", {**_record(config, device, precision, command), **record})
+        started_from = [] if config.init in INITS else _history(RunFolder(Path(config.init)))
+        folder.write_json(
+            "run.json", {**_record(config, device, precision, command), "started_from": started_from, **record}
+        )
         folder.write_json("split.json", data.sides())
     loop = Loop(config, data, folder, state, recipe, device, precision)
     if not loop.run():
@@ -135,6 +138,12 @@ def _record(config: TrainConfig, device: torch.device, precision: torch.dtype, c
     }
 
 
+def _history(earlier: RunFolder) -> list[dict[str, str]]:
+    """Command and commit of the runs that a run started from, the first one first."""
+    record = earlier.read_json("run.json")
+    return [*record.get("started_from", []), {"command": record["command"], "commit": record["commit"]}]
+
+
 DEFAULTS = {item.name: item.default for item in fields(TrainConfig)}
 
 
@@ -158,7 +167,7 @@ def _option(flag: str, **more: Any) -> Callable[[Any], Any]:
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Run folder; goes on from its checkpoint.")
 @click.option("--tasks", default=",".join(DEFAULTS["tasks"]), show_default=True, callback=_names, help="In order.")
 @_option("--model", type=click.Choice(MODELS), help="Architecture.")
-@_option("--init", type=click.Choice(INITS), help="Initial weights.")
+@_option("--init", help=f"Initial weights: {', '.join(INITS)}, or the folder of a finished run.")
 @_option("--input-size", help="Side of the square input, pixels.")
 @_option("--epochs", help="Passes over the balanced training rows.")
 @_option("--batch-size", help="Pictures a step.")
@@ -169,7 +178,7 @@ def _option(flag: str, **more: Any) -> Callable[[Any], Any]:
 @_option("--balance", type=click.Choice(METHODS), help="How the classes are balanced.")
 @_option("--balance-rounds", help="Most rounds of augmentation and relabelling a task.")
 @_option("--holdout", help="Share of the source pictures held back.")
-@_option("--seed", help="Of the split, the initial weights, the order and the flips.")
+@_option("--seed", help="Of the split, the initial weights, the order and the views.")
 @_option("--device", type=click.Choice(("cpu", "cuda")), help="Where to train.")
 @_option("--threads", type=click.IntRange(0), help="Torch's threads; 0 leaves its default.")
 @_option("--cache-mb", help="Bound on shrunk pictures kept in memory, MiB.")
