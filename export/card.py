@@ -38,8 +38,9 @@ def render(
         difference: largest difference of the ONNX graph from torch.
     """
     config = record["config"]
+    made = f"{config['model']}, {parameters / 1e6:.2f} M parameters, front: {config['front']}"
     facts = [
-        ("architecture", f"{config['model']}, {parameters / 1e6:.2f} M parameters, initial weights: {config['init']}"),
+        ("architecture", f"{made}, initial weights: {config['init']}"),
         ("file", f"{file_bytes / 1e6:.1f} MB, ONNX, weights stored as float16, arithmetic in float32"),
         ("input", f"`images`: uint8 RGB (N, {spec.input_size}, {spec.input_size}, 3), fit: {spec.fit}"),
         ("output", f"`utility`: float32 (N, {len(spec.tasks)}): {', '.join(spec.tasks)}; calibrated, 0 to 1"),

@@ -5,7 +5,7 @@ import torch
 import torchvision
 
 from streamfilter.errors import ConfigError, ModelError
-from trainer.models import MODELS, build, load
+from trainer.models import MODELS, build, load, residual
 
 torch.set_num_threads(1)
 TASKS = ("classification", "detection")
@@ -31,6 +31,21 @@ def test_probabilities_apply_the_calibration_of_each_task():
     with torch.inference_mode():
         logits, probabilities = net(noise(3)), net.probabilities(noise(3))
     assert torch.allclose(probabilities, torch.sigmoid(logits * torch.tensor([2.0, 0.5]) + torch.tensor([1.0, -1.0])))
+
+
+def test_the_residual_of_one_bright_pixel_is_as_worked_by_hand():
+    planes = torch.zeros(1, 3, 5, 5)
+    planes[:, :, 2, 2] = 90
+    seen = residual(planes)
+    assert torch.allclose(seen[0, 0, 2, 2], torch.tensor(80 / 84))
+    assert torch.allclose(seen[0, 0, 1, 2], torch.tensor(-10 / 14))
+    assert seen[0, 0, 0].abs().max() == 0
+    assert residual(torch.full((1, 3, 4, 4), 200.0)).abs().max() == 0
+
+
+def test_published_weights_want_the_front_they_were_made_with():
+    with pytest.raises(ConfigError, match="published weights want rgb"):
+        build("resnet18", TASKS, "imagenet", front="residual")
 
 
 def test_images_are_normalised_inside():

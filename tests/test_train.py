@@ -96,12 +96,13 @@ def test_it_learns(trained):
 
 
 def test_a_run_can_start_from_the_weights_of_another(config, trained, tmp_path):
-    for key, weights in build(config.model, config.tasks, str(trained)).backbone.state_dict().items():
-        assert torch.equal(weights, load(trained).backbone.state_dict()[key]), key
+    started = build(config.model, config.tasks, str(trained), front=config.front).backbone.state_dict()
+    for key, weights in load(trained).backbone.state_dict().items():
+        assert torch.equal(weights, started[key]), key
     assert train(replace(config, epochs=1, init=str(trained)), tmp_path, command="second")
     record = json.loads((tmp_path / "run.json").read_text())
     assert [run["command"] for run in record["started_from"]] == ["python -m trainer train ..."]
-    with pytest.raises(ConfigError, match="is a mobilenet_v3_small for classification"):
+    with pytest.raises(ConfigError, match="is a mobilenet_v3_small for classification with front residual"):
         build("shufflenet_v2_x0_5", config.tasks, str(trained))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 import torchvision
 from torch import nn
+from torch.nn.functional import avg_pool2d
 
 from streamfilter.errors import ConfigError, ModelError
 
@@ -19,6 +20,9 @@ log = logging.getLogger(__name__)
 
 MODELS = ("resnet18", "mobilenet_v3_small", "shufflenet_v2_x0_5")
 INITS = ("none", "imagenet")
+FRONTS = ("residual", "rgb")
+KNEE = 4.0
+"""Grey levels at which the residual front is half way to its limit: flat patches stand out from faint texture."""
 UNREADABLE = (OSError, RuntimeError, ValueError, TypeError, AttributeError, LookupError, EOFError,
               struct.error, pickle.UnpicklingError)  # fmt: skip
 """What torch raises on files that are none of its own: its unpickler runs into whatever the bytes happen to say."""
@@ -37,9 +41,10 @@ class UtilityNet(nn.Module):
     scale: torch.Tensor
     bias: torch.Tensor
 
-    def __init__(self, backbone: nn.Module, tasks: Sequence[str]) -> None:
+    def __init__(self, backbone: nn.Module, tasks: Sequence[str], front: str = "rgb") -> None:
         super().__init__()
         self.tasks = tuple(tasks)
+        self.front = front
         self.backbone = backbone.to(memory_format=torch.channels_last)
         self.register_buffer("mean", 255 * torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
         self.register_buffer("std", 255 * torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
@@ -55,7 +60,8 @@ class UtilityNet(nn.Module):
         Returns:
             (N, T) float32, one column a task.
         """
-        planes = (images.permute(0, 3, 1, 2).to(torch.float32) - self.mean) / self.std
+        planes = images.permute(0, 3, 1, 2).to(torch.float32)
+        planes = residual(planes) if self.front == "residual" else (planes - self.mean) / self.std
         logits: torch.Tensor = self.backbone(planes)
         return logits if logits.dtype == torch.float32 else logits.to(torch.float32)
 
@@ -91,7 +97,21 @@ class UtilityNet(nn.Module):
         self.bias.copy_(torch.tensor(bias))
 
 
-def build(name: str, tasks: Sequence[str], init: str = "none", weights_dir: Path | None = None) -> UtilityNet:
+def residual(planes: torch.Tensor) -> torch.Tensor:
+    """What each pixel differs by from the mean of its 3 x 3 neighbourhood, r / (|r| + knee), in (-1, 1).
+
+    Compression and blur flatten pictures, and that is what is left when the scene itself is taken away.
+
+    Args:
+        planes: (N, 3, H, W) float32, RGB, 0-255.
+    """
+    difference = planes - avg_pool2d(planes, 3, stride=1, padding=1, count_include_pad=False)
+    return difference / (difference.abs() + KNEE)
+
+
+def build(
+    name: str, tasks: Sequence[str], init: str = "none", weights_dir: Path | None = None, front: str = "rgb"
+) -> UtilityNet:
     """A fresh utility network.
 
     Args:
@@ -100,9 +120,10 @@ def build(name: str, tasks: Sequence[str], init: str = "none", weights_dir: Path
         init: `none` for torchvision's random initialisation, `imagenet` for its published weights under a new head, or
             the folder of a finished run for its weights.
         weights_dir: folder that holds the published weights' file; None downloads it.
+        front: what the backbone sees: `rgb`, normalised, or the `residual` of each pixel to its neighbourhood.
 
     Raises:
-        ConfigError: unknown model or initialisation.
+        ConfigError: unknown model, initialisation or front, or published weights under a front they do not know.
         ModelError: the published weights cannot be had, or are another network's.
     """
     if name not in MODELS:
@@ -111,10 +132,12 @@ def build(name: str, tasks: Sequence[str], init: str = "none", weights_dir: Path
         raise ConfigError(
             f"unknown initialisation {init!r}; known: {', '.join(INITS)}, or the folder of a finished run"
         )
+    if front not in FRONTS or (init == "imagenet" and front != "rgb"):
+        raise ConfigError(f"front {front!r}: known are {', '.join(FRONTS)}, and published weights want rgb")
     backbone = torchvision.models.get_model(name, weights=None, num_classes=len(tasks))
     if init == "imagenet":
         _load_published(backbone, name, weights_dir)
-    net = UtilityNet(backbone, tasks)
+    net = UtilityNet(backbone, tasks, front)
     if init not in INITS:
         _load_run(net, name, Path(init))
     return net
@@ -134,7 +157,7 @@ def load(run: Path) -> UtilityNet:
     if not checkpoint["calibrated"]:
         done = f"{checkpoint['epoch']} of {recipe['epochs']} epochs"
         raise ModelError(f"{run} is not finished ({done}); give its training command again to go on")
-    net = build(recipe["model"], recipe["tasks"])
+    net = build(recipe["model"], recipe["tasks"], front=recipe["front"])
     net.load_state_dict(checkpoint["model"])
     return net.eval()
 
@@ -142,8 +165,9 @@ def load(run: Path) -> UtilityNet:
 def _load_run(net: UtilityNet, name: str, run: Path) -> None:
     earlier = load(run)
     recipe = read_tensors(run / "checkpoint.pt")["recipe"]
-    if recipe["model"] != name or earlier.tasks != net.tasks:
-        raise ConfigError(f"{run} is a {recipe['model']} for {', '.join(earlier.tasks)}; start from another run")
+    if (recipe["model"], earlier.tasks, earlier.front) != (name, net.tasks, net.front):
+        what = f"{recipe['model']} for {', '.join(earlier.tasks)} with front {earlier.front}"
+        raise ConfigError(f"{run} is a {what}; start from another run")
     net.backbone.load_state_dict(earlier.backbone.state_dict())
 
 

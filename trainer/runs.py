@@ -37,6 +37,8 @@ class TrainConfig:
     """Tasks to learn, in the order of the output's columns."""
     model: str = "resnet18"
     """Name of the architecture."""
+    front: str = "residual"
+    """What the backbone sees: `residual` or `rgb`, see `trainer.models.build`."""
     init: str = "none"
     """`none` or `imagenet`."""
     input_size: int = 160

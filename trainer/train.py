@@ -18,7 +18,7 @@ from trainer import evaluate
 from trainer.balance import METHODS
 from trainer.dataset import load_tables
 from trainer.loop import Loop
-from trainer.models import INITS, MODELS, build
+from trainer.models import FRONTS, INITS, MODELS, build
 from trainer.prepare import prepare
 from trainer.runs import RunFolder, TrainConfig, command_line, git_commit, sha256
 from trainer.state import State, Tally
@@ -50,7 +50,7 @@ def train(
     if config.threads:
         torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
-    net = build(config.model, config.tasks, config.init, weights_dir).to(device)
+    net = build(config.model, config.tasks, config.init, weights_dir, config.front).to(device)
     optimizer = torch.optim.SGD(
         net.parameters(), lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay
     )
@@ -167,6 +167,7 @@ def _option(flag: str, **more: Any) -> Callable[[Any], Any]:
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Run folder; goes on from its checkpoint.")
 @click.option("--tasks", default=",".join(DEFAULTS["tasks"]), show_default=True, callback=_names, help="In order.")
 @_option("--model", type=click.Choice(MODELS), help="Architecture.")
+@_option("--front", type=click.Choice(FRONTS), help="What the backbone sees; published weights want rgb.")
 @_option("--init", help=f"Initial weights: {', '.join(INITS)}, or the folder of a finished run.")
 @_option("--input-size", help="Side of the square input, pixels.")
 @_option("--epochs", help="Passes over the balanced training rows.")
