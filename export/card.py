@@ -25,6 +25,7 @@ def render(
     file_bytes: int,
     parameters: int,
     difference: float,
+    keep_useful: str,
 ) -> str:
     """The card as Markdown.
 
@@ -36,6 +37,7 @@ def render(
         file_bytes: size of the ONNX file.
         parameters: number of weights.
         difference: largest difference of the ONNX graph from torch.
+        keep_useful: share of the useful held-back pictures that the thresholds keep.
     """
     config = record["config"]
     made = f"{config['model']}, {parameters / 1e6:.2f} M parameters, front: {config['front']}"
@@ -45,6 +47,7 @@ def render(
         ("input", f"`images`: uint8 RGB (N, {spec.input_size}, {spec.input_size}, 3), fit: {spec.fit}"),
         ("output", f"`utility`: float32 (N, {len(spec.tasks)}): {', '.join(spec.tasks)}; calibrated, 0 to 1"),
         ("thresholds", ", ".join(f"{task} {value:g}" for task, value in spec.thresholds.items())),
+        ("chosen so that", f"each task keeps {float(keep_useful):.0%} of its useful held-back pictures"),
         ("ONNX against torch", f"differs by at most {difference:.1e}"),
         ("seed", str(config["seed"])),
         ("commit", str(record["commit"])),

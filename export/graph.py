@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 INPUT, OUTPUT = "images", "utility"
 OPSET = 18
-THRESHOLD = 0.5
+KEEP_USEFUL = "0.85"
 HALF = ".float16"
 LEAST_HALVED = 64
 TRAINING_KEYS = ("command", "commit", "config", "labels", "sources", "counts", "precision", "torch")
@@ -45,7 +45,12 @@ class Calibrated(torch.nn.Module):
 
 
 def export_run(
-    run: Path, out: Path, pictures: Path | None = None, name: str | None = None, command: str = ""
+    run: Path,
+    out: Path,
+    pictures: Path | None = None,
+    name: str | None = None,
+    command: str = "",
+    keep_useful: str = KEEP_USEFUL,
 ) -> tuple[ModelSpec, float]:
     """Write a finished run as an ONNX file and its card beside it; neither is left when the graph disagrees with torch.
 
@@ -55,6 +60,8 @@ def export_run(
         pictures: folder of real pictures to compare on; None takes those the run was trained with.
         name: of the model; None takes the file's.
         command: the command line, for the card.
+        keep_useful: share of the held-back useful pictures that each task's default threshold keeps, as in the run's
+            `threshold_to_keep`.
 
     Returns:
         What the file says about itself, and the largest difference from torch.
@@ -71,7 +78,7 @@ def export_run(
         name=name or out.stem,
         input_size=size,
         tasks=net.tasks,
-        thresholds=dict.fromkeys(net.tasks, THRESHOLD),
+        thresholds=_thresholds(metrics, net.tasks, keep_useful),
         training={key: record[key] for key in TRAINING_KEYS},
         measured={part: _summary(judged["tasks"]) for part, judged in metrics.items()},
     )
@@ -81,7 +88,7 @@ def export_run(
         onnx.save(to_onnx(net, spec), part)
         difference = check(net, part, images)
         parameters = sum(parameter.numel() for parameter in net.parameters())
-        text = render(spec, record, metrics, command, part.stat().st_size, parameters, difference)
+        text = render(spec, record, metrics, command, part.stat().st_size, parameters, difference, keep_useful)
         card.write_text(text, encoding="utf-8")
     return spec, difference
 
@@ -110,6 +117,15 @@ def to_onnx(net: UtilityNet, spec: ModelSpec) -> onnx.ModelProto:
         raise ModelError(f"cannot export {spec.name}: {str(error).splitlines()[0]}") from error
     onnx.helper.set_model_props(model, spec.to_metadata())
     return model
+
+
+def _thresholds(metrics: Mapping[str, Any], tasks: Sequence[str], keep_useful: str) -> dict[str, float]:
+    judged = metrics["held_back"]["tasks"]
+    found = {task: judged[task]["threshold_to_keep"].get(keep_useful) for task in tasks}
+    missing = [task for task, value in found.items() if value is None]
+    if missing:
+        raise ModelError(f"the run measured no threshold that keeps {keep_useful} for {missing[0]}; choose another")
+    return {task: round(value, 3) for task, value in found.items()}
 
 
 def halve(graph: onnx.GraphProto) -> None:

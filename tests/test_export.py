@@ -55,10 +55,10 @@ def test_the_spec_is_the_runs_record(run, exported):
     spec = Scorer(str(exported), device="cpu", threads=1).spec
     record, metrics = (json.loads((run / name).read_text()) for name in ("run.json", "metrics.json"))
     assert (spec.name, spec.input_size, spec.tasks) == ("utility-small", 32, ("classification",))
-    assert spec.thresholds == {"classification": 0.5}
     assert spec.training["command"] == COMMAND
     assert spec.training["config"] == record["config"]
     held_back = metrics["held_back"]["tasks"]["classification"]
+    assert spec.thresholds == {"classification": round(held_back["threshold_to_keep"]["0.85"], 3)}
     assert spec.measured["held_back"]["classification"]["accuracy"] == held_back["accuracy"]
 
 

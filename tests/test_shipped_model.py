@@ -30,10 +30,10 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_dropped_frames_lie_where_they_should(out: Path) -> None:
     counts = tally(out / "records.jsonl", CLIP.with_suffix(".json"))
-    shares = {kind: kept / frames for kind, (kept, frames) in counts.items()}
-    assert shares["none"] >= 0.8, shares
-    assert shares["jpeg"] <= 0.2, shares
-    assert shares["h264"] <= 0.2, shares
+    kept, frames = counts["none"]
+    assert kept / frames >= 0.8, counts
+    kept, frames = np.sum([counts["jpeg"], counts["h264"]], axis=0)
+    assert kept / frames <= 0.2, counts
 
 
 def test_the_kept_video_plays_and_agrees_with_the_records(out: Path) -> None:

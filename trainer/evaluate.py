@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from streamfilter.errors import InputError
 from trainer.dataset import PRISTINE_QUALITY, Pictures, Row, label_array, load_tables, merge, prefetch, split_sources
-from trainer.metrics import cross_fitted, figures, fit_platt, quality_oracle
+from trainer.metrics import cross_fitted, figures, fit_platt, quality_oracle, thresholds_to_keep
 from trainer.models import UtilityNet, load
 from trainer.runs import RunFolder, command_line, sha256
 
@@ -88,6 +88,7 @@ def task_figures(
         **figures(probabilities, labels),
         "sources": len({row.content_hash for row in rows}),
         "quality_oracle": quality_oracle(quality, labels),
+        "threshold_to_keep": thresholds_to_keep(probabilities, labels),
         "by_quality": by_quality,
     }
 

@@ -12,6 +12,7 @@ from sklearn.metrics import average_precision_score, balanced_accuracy_score, ro
 
 ECE_BINS = 15
 LEAST_SCALE = 1e-3
+KEEP_SHARES = (0.8, 0.85, 0.9, 0.95, 0.99)
 
 Floats = npt.NDArray[np.floating[Any]]
 
@@ -55,6 +56,20 @@ def expected_calibration_error(probabilities: Floats, labels: Floats, bins: int 
     places = np.minimum((probabilities * bins).astype(int), bins - 1)
     gaps = np.bincount(places, weights=probabilities - labels, minlength=bins)
     return float(np.abs(gaps).sum() / len(labels))
+
+
+def thresholds_to_keep(probabilities: Floats, labels: Floats) -> dict[str, float | None]:
+    """The highest thresholds that still keep these shares of the useful pictures; None without useful pictures.
+
+    Args:
+        probabilities: (N,) probability of useful, 0-1.
+        labels: (N,) 0 or 1.
+    """
+    useful = probabilities[labels > 0]
+    return {
+        f"{share:g}": float(np.quantile(useful, 1 - share, method="lower")) if len(useful) else None
+        for share in KEEP_SHARES
+    }
 
 
 def quality_oracle(quality: Floats, labels: Floats) -> dict[str, Any]:
