@@ -79,7 +79,11 @@ def export_run(
         input_size=size,
         tasks=net.tasks,
         thresholds=_thresholds(metrics, net.tasks, keep_useful),
-        training={key: record[key] for key in TRAINING_KEYS},
+        training={
+            **{key: record[key] for key in TRAINING_KEYS},
+            "seed": record["config"]["seed"],
+            "networks": sorted({network for label in record["labels"] for network in label["networks"]}),
+        },
         measured={part: _summary(judged["tasks"]) for part, judged in metrics.items()},
     )
     folders = [pictures] if pictures else [Path(label["images"]) for label in record["labels"]]
