@@ -228,6 +228,14 @@ def test_a_larger_crf_makes_a_smaller_file(tmp_path):
     assert (tmp_path / "40.mp4").stat().st_size * 2 < (tmp_path / "10.mp4").stat().st_size
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("codec", ["libx264", "libx265"])
+def test_a_very_short_stream_keeps_its_times(codec, count, tmp_path):
+    write(tmp_path / "out.mkv", [picture(index, 7 + index / 25) for index in range(count)], SinkOptions(codec))
+    times = [float(frame.pts * frame.time_base) for frame in read(tmp_path / "out.mkv")]
+    assert times == pytest.approx([7 + index / 25 for index in range(count)], abs=1e-3)
+
+
 @pytest.mark.parametrize("codec", ["libx265", "libvpx-vp9", "mpeg4", "ffv1"])
 def test_other_encoders_write_what_can_be_read_back(codec, tmp_path):
     write(tmp_path / "out.mkv", [picture(index, index / 25) for index in range(5)], SinkOptions(codec))

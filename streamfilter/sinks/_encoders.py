@@ -37,7 +37,8 @@ class _Quality:
 
 _QUALITY = {
     "libx264": _Quality("crf", 51, {"preset": "veryfast"}),
-    "libx265": _Quality("crf", 51, {"preset": "veryfast", "x265-params": "log-level=error"}),
+    # Of a stream shorter than its reordering delay, x265 reads decoding times from memory it never wrote: no B-frames.
+    "libx265": _Quality("crf", 51, {"preset": "veryfast", "bf": "0", "x265-params": "log-level=error"}),
     "libvpx-vp9": _Quality("crf", 63, {"deadline": "good", "cpu-used": "4", "row-mt": "1"}),
     "libsvtav1": _Quality("crf", 63, {"preset": "8"}),
     "libaom-av1": _Quality("crf", 63, {"cpu-used": "6", "row-mt": "1"}),
