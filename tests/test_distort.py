@@ -8,7 +8,8 @@ from PIL import Image
 
 from streamfilter.errors import ConfigError, ShapeError
 from trainer.augment import augment
-from trainer.distort import JPEG_QUALITIES, KINDS, Distortion, Kind, apply
+from trainer.distort import COMBINED, JPEG_QUALITIES, KINDS, Distortion, Kind, apply, draw, parse
+from trainer.sheet import contact_sheet
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +49,90 @@ def test_pristine_changes_nothing(photograph):
     assert apply(photograph, Distortion("pristine")) is photograph
 
 
+@pytest.mark.parametrize("name", KINDS)
+def test_every_kind_does_more_at_a_higher_level_and_the_same_each_time(photograph, name):
+    versions = [apply(photograph, Distortion(name, KINDS[name].at(level))) for level in (1, 3, 5)]
+    errors = [error(version, photograph) for version in versions]
+    assert all(version.shape == photograph.shape and version.dtype == np.uint8 for version in versions)
+    assert errors[0] < errors[1] < errors[2]
+    assert np.array_equal(versions[1], apply(photograph, Distortion(name, KINDS[name].at(3))))
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_levels_lie_within_the_range_and_in_order(name):
+    kind = KINDS[name]
+    assert len(kind.levels) == 5
+    assert list(kind.levels) in (sorted(kind.levels), sorted(kind.levels, reverse=True))
+    assert kind.lowest <= min(kind.levels)
+    assert max(kind.levels) <= kind.highest
+    assert kind.at(2) == kind.levels[1]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 90), (65, 33)])
+@pytest.mark.parametrize("name", KINDS)
+def test_no_size_is_too_small_or_odd(shape, name):
+    noise = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    assert apply(noise, Distortion(name, KINDS[name].at(4))).shape == noise.shape
+
+
+def test_a_combination_is_one_kind_after_the_other(photograph):
+    first, second = COMBINED[0]
+    step = apply(photograph, Distortion(first, KINDS[first].at(3)))
+    wanted = apply(step, Distortion(second, KINDS[second].at(3)))
+    assert np.array_equal(apply(photograph, Distortion(f"{first}+{second}", 3)), wanted)
+
+
+def test_blur_keeps_the_mean_and_darkness_halves_the_light(photograph):
+    blurred = apply(photograph, Distortion("defocus", 3))
+    assert blurred.mean() == pytest.approx(photograph.mean(), abs=1)
+    light = (photograph / 255.0) ** 2.2
+    dark = (apply(photograph, Distortion("darkness", 1)) / 255.0) ** 2.2
+    assert dark.mean() == pytest.approx(light.mean() / 2, rel=0.03)
+
+
+def test_noise_has_the_deviation_it_is_given():
+    grey = np.full((100, 100, 3), 128, np.uint8)
+    assert apply(grey, Distortion("noise", 20)).std() == pytest.approx(20, rel=0.05)
+
+
+def test_pictures_bring_seeds_of_their_own(photograph):
+    left = apply(photograph, Distortion("noise", 20)).astype(int) - photograph
+    other = photograph.copy()
+    other[0, 0] += 1
+    assert not np.array_equal(left, apply(other, Distortion("noise", 20)).astype(int) - other)
+
+
+def test_the_decoder_hides_few_lost_packets_and_fails_at_many(photograph):
+    few, many = (error(apply(photograph, Distortion("loss", share)), photograph) for share in (1, 90))
+    assert 5 * few < many
+
+
+def test_drawn_distortions_differ_and_depend_on_the_seed_alone():
+    drawn = draw(("jpeg", "noise", "lowres"), 7, "a picture")
+    assert len(set(drawn)) == 7
+    assert {one.kind for one in drawn} == {"jpeg", "noise", "lowres"}
+    assert drawn == draw(("jpeg", "noise", "lowres"), 7, "a picture") != draw(("jpeg", "noise", "lowres"), 7, "another")
+
+
+def test_distortions_are_typed_as_words():
+    assert parse("jpeg=3,50 noise") == (
+        Distortion("jpeg", 3), Distortion("jpeg", 50), *(Distortion("noise", one) for one in KINDS["noise"].levels)
+    )  # fmt: skip
+    assert {one.kind for one in parse("all")} == set(KINDS)
+
+
+@pytest.mark.parametrize("text", ["", "haze", "jpeg=low", "jpeg=0"])
+def test_words_that_name_no_distortion_are_refused(text):
+    with pytest.raises(ConfigError, match=r"wanted all|outside|no distortion"):
+        parse(text)
+
+
+def test_the_contact_sheet_shows_every_strength(photograph):
+    sheet = contact_sheet(photograph, ("jpeg", "noise"))
+    assert sheet.shape[1] > 5 * 224
+    assert len(np.unique(sheet[40:180, 10:200].reshape(-1, 3), axis=0)) > 500
+
+
 @pytest.mark.parametrize(
     ("kind", "strength", "message"),
     [
@@ -69,7 +154,7 @@ def test_a_further_kind_is_one_entry_in_the_table(photograph, monkeypatch):
     def darken(rgb, stops):
         return (rgb / 2**stops).astype(np.uint8)
 
-    monkeypatch.setitem(KINDS, "dark", Kind(darken, 0, 4, "stops"))
+    monkeypatch.setitem(KINDS, "dark", Kind(darken, 0, 4, (0.5, 1, 2, 3, 4), "stops"))
     assert apply(photograph, Distortion("dark", 1)).max() == photograph.max() // 2
     with pytest.raises(ConfigError, match=r"0-4 \(stops\)"):
         Distortion("dark", 5)

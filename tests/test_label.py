@@ -199,7 +199,7 @@ def usual(folder: Path) -> list[object]:
 
 def test_the_command_makes_the_table(folder):
     result = run(
-        *usual(folder), "--truth", folder / "labels.csv", "--qualities", "3,30", "--split", "dev", "--limit", 2
+        *usual(folder), "--truth", folder / "labels.csv", "--distortions", "jpeg=3,30", "--split", "dev", "--limit", 2
     )
     assert result.exit_code == 0, result.output
     assert result.stdout == ""
@@ -209,7 +209,7 @@ def test_the_command_makes_the_table(folder):
 
 def test_the_command_fails_at_the_end_when_a_picture_is_broken(folder):
     (folder / "images" / "p1.png").write_bytes(b"no picture")
-    result = run(*usual(folder), "--qualities", "3")
+    result = run(*usual(folder), "--distortions", "jpeg=3")
     assert result.exit_code == 1
     assert "1 pictures could not be decoded" in result.stderr
     assert "p1.png" in result.stderr
@@ -223,8 +223,8 @@ def test_the_command_fails_at_the_end_when_a_picture_is_broken(folder):
         (["--truth", "none.csv"], 1, "truth none.csv does not exist"),
         (["--networks", "none.onnx"], 1, "network none.onnx does not exist"),
         (["--networks", ","], 1, "at least one"),
-        (["--qualities", "5,high"], 2, "wanted JPEG qualities 1-100"),
-        (["--qualities", "0"], 2, "outside 1-100"),
+        (["--distortions", "jpeg=5,high"], 2, "wanted all, KIND or KIND=STRENGTH"),
+        (["--distortions", "jpeg=0"], 2, "outside 1-100"),
         (["--task", "speech"], 2, "classification"),
         (["--limit", "0"], 2, "x>=1"),
     ],
@@ -252,7 +252,7 @@ def test_an_output_that_cannot_be_written_is_refused(folder):
 def test_labelling_never_imports_torch(folder):
     code = f"""
 import sys
-sys.argv = ["label", "label", *{[str(part) for part in usual(folder)]!r}, "--qualities", "3", "--limit", "1"]
+sys.argv = ["label", "label", *{[str(part) for part in usual(folder)]!r}, "--distortions", "jpeg=3", "--limit", "1"]
 from trainer.__main__ import main
 main(standalone_mode=False)
 assert "torch" not in sys.modules

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from streamfilter.errors import ConfigError, PictureError
 from streamfilter.spec import TASKS
-from trainer.distort import JPEG_QUALITIES, Distortion
+from trainer.distort import JPEG_QUALITIES, Distortion, draw, parse
 from trainer.networks import Network, load_network
 from trainer.networks.base import file_sha256
 from trainer.outcomes import Row, in_order, progress, rows_of
@@ -27,6 +27,7 @@ from trainer.relabel import relabel
 from trainer.tables import metadata_of, read_table, schema
 
 PICTURES_PER_PART = 25
+REFERENCES = ("truth", "pristine")
 CREATED_BY = "streamfilter trainer, label table 1"
 
 __all__ = ["LabelJob", "command", "label", "relabel"]
@@ -49,7 +50,7 @@ class LabelJob:
     truth: Path | None = None
     """CSV or COCO JSON; None when the pristine decision is the reference."""
     distortions: tuple[Distortion, ...] = tuple(Distortion("jpeg", quality) for quality in JPEG_QUALITIES)
-    """What to do to each picture."""
+    """What to do to each picture; with `sample`, only the kinds count."""
     split: str | None = None
     """Only the pictures of this split of the truth; None for all."""
     limit: int | None = None
@@ -60,6 +61,10 @@ class LabelJob:
     """`cpu` or `cuda`."""
     workers: int = os.cpu_count() or 1
     """Pictures asked about at once."""
+    sample: int | None = None
+    """Distortions drawn for each picture from these kinds, strengths at random; None for all the given ones."""
+    reference: str = "truth"
+    """`truth`, or `pristine`: what networks say of the pristine picture; then only splits are read from `truth`."""
 
 
 def label(job: LabelJob, show_progress: bool = False) -> list[str]:
@@ -74,7 +79,7 @@ def label(job: LabelJob, show_progress: bool = False) -> list[str]:
         ConfigError: the job is contradictory, or `out` holds labels made with other settings.
         OutputError: the table cannot be written.
     """
-    items = _select(list_items(job.images, job.truth, job.task), job)
+    items = _select(list_items(job.images, job.truth, job.task, job.reference == "pristine"), job)
     networks = _load_networks(job)
     settings = _settings(job, items, networks)
     parts = Parts(job.out, job.task, settings)
@@ -108,15 +113,29 @@ def _load_networks(job: LabelJob) -> list[Network]:
 def _settings(job: LabelJob, items: Sequence[Item], networks: Sequence[Network]) -> dict[str, Any]:
     pictures = hashlib.sha256("\n".join(item.picture for item in items).encode()).hexdigest()
     return {
+        "reference": job.reference,
+        "sample": job.sample,
         "task": job.task,
         "images": str(job.images.resolve()),
         "truth_sha256": job.truth and file_sha256(job.truth),
         "networks": [[network.name, network.sha256] for network in networks],
-        "distortions": [[distortion.kind, distortion.strength] for distortion in job.distortions],
+        "distortions": [[kind, None] for kind in kinds_of(job)]
+        if job.sample
+        else [[distortion.kind, distortion.strength] for distortion in job.distortions],
         "split": job.split,
         "limit": job.limit,
         "pictures": [len(items), pictures],
     }
+
+
+def kinds_of(job: LabelJob) -> list[str]:
+    """The kinds of the job's distortions, each once."""
+    return list(dict.fromkeys(distortion.kind for distortion in job.distortions))
+
+
+def versions_of(job: LabelJob, content_hash: str) -> tuple[Distortion, ...]:
+    """What is done to the picture of this content."""
+    return draw(kinds_of(job), job.sample, content_hash) if job.sample else job.distortions
 
 
 def _metadata(
@@ -128,6 +147,8 @@ def _metadata(
         "truth": job.truth and str(job.truth.absolute()),
         "networks": [{"name": one.name, "source": one.source, "sha256": one.sha256} for one in networks],
         "distortions": settings["distortions"],
+        "sample": settings["sample"],
+        "reference": settings["reference"],
         "skipped": list(skipped),
         "settings": dict(settings),
         "created_by": CREATED_BY,
@@ -145,7 +166,7 @@ def _write_parts(
             rgb, content_hash = read_picture(job.images / item.picture)
         except PictureError as error:
             return error
-        return rows_of(item, rgb, content_hash, job.distortions, networks)
+        return rows_of(item, rgb, content_hash, versions_of(job, content_hash), networks)
 
     items = (item for index in left for item in chunks[index])
     total = sum(map(len, chunks))
@@ -166,11 +187,11 @@ def _part(task: str, answers: Iterable[list[Row] | PictureError]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=schema(task, {"task": task, "skipped": skipped}))
 
 
-def _qualities(context: click.Context, option: click.Parameter, text: str) -> tuple[Distortion, ...]:
+def _distortions(context: click.Context, option: click.Parameter, text: str) -> tuple[Distortion, ...]:
     try:
-        return tuple(Distortion("jpeg", float(part)) for part in text.split(","))
-    except (ValueError, ConfigError) as error:
-        raise click.BadParameter(f"{text}: wanted JPEG qualities 1-100 separated by commas ({error})") from error
+        return parse(text)
+    except ConfigError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 @click.command("label")
@@ -180,12 +201,19 @@ def _qualities(context: click.Context, option: click.Parameter, text: str) -> tu
 @click.option("--networks", required=True, help="ONNX files or torchvision names, separated by commas.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the table.")
 @click.option(
-    "--qualities",
-    "distortions",
-    default=",".join(map(str, JPEG_QUALITIES)),
+    "--distortions",
+    default="jpeg=" + ",".join(map(str, JPEG_QUALITIES)),
     show_default=True,
-    callback=_qualities,
-    help="JPEG qualities to compress each picture at.",
+    callback=_distortions,
+    help="Words KIND, KIND=STRENGTH,... or all; `python -m trainer sheet` shows them.",
+)
+@click.option("--sample", type=click.IntRange(1), help="Draw N of these kinds a picture, at random strengths.")
+@click.option(
+    "--reference",
+    type=click.Choice(REFERENCES),
+    default="truth",
+    show_default=True,
+    help="What is right: the truth, or the networks on the pristine picture (TRUTH gives splits).",
 )
 @click.option("--split", help="Only this split of the truth.")
 @click.option("--limit", type=click.IntRange(1), help="Only the first N pictures.")

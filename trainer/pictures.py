@@ -85,13 +85,15 @@ def natural_key(name: str) -> list[tuple[int, int, str]]:
     return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts if part]
 
 
-def list_items(images: Path, truth: Path | None, task: str) -> list[Item]:
+def list_items(images: Path, truth: Path | None, task: str, pristine: bool = False) -> list[Item]:
     """The pictures to label, in the truth's order, or in natural order without a truth.
 
     Args:
         images: folder the pictures are relative to.
         truth: CSV `path,class_index[,split]` (classification) or COCO JSON (detection); None for no ground truth.
         task: `classification` or `detection`.
+        pristine: whether to read no more than the splits from the truth, of whichever task it is: the reference is what
+            the networks say of the pristine pictures then.
 
     Raises:
         InputNotFoundError: the folder, the truth or a picture it names does not exist.
@@ -104,7 +106,10 @@ def list_items(images: Path, truth: Path | None, task: str) -> list[Item]:
     elif not truth.is_file():
         raise InputNotFoundError(f"truth {truth} does not exist")
     else:
-        items = (_read_csv if task == "classification" else _read_coco)(images, truth)
+        is_csv = truth.suffix.lower() == ".csv" if pristine else task == "classification"
+        items = (_read_csv if is_csv else _read_coco)(images, truth)
+    if pristine:
+        items = [Item(item.picture, item.split) for item in items]
     if not items:
         raise InputError(f"no pictures in {truth or images}; wanted {', '.join(SUFFIXES)}")
     return items
