@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from streamfilter.errors import ShapeError
+from trainer.matching import box_iou
 from trainer.networks import Detections
-from trainer.utility import Objects, box_iou, classification_utility, combine, detection_utility
+from trainer.utility import Objects, classification_utility, detection_utility
 
 
 @pytest.mark.parametrize(
@@ -126,15 +127,3 @@ def test_iou_by_hand():
     assert box_iou(boxes[0], boxes) == pytest.approx([1, 0.6, 0.25 / 0.55, 0, 0], abs=1e-6)
     assert box_iou(boxes[4], boxes[4]) == 0
     assert box_iou(boxes[:, np.newaxis], boxes[:2]).shape == (5, 2)
-
-
-def test_networks_must_all_agree():
-    utilities = np.array([[1, 1, 1], [0, 0, 0], [1, 0, 1], [1, 1, -1], [0, -1, 0], [-1, -1, -1]], np.int8)
-    assert combine(utilities).tolist() == [1, 0, -1, -1, -1, -1]
-    assert combine(utilities[:, :1]).tolist() == utilities[:, 0].tolist()
-
-
-@pytest.mark.parametrize("shape", [(3,), (3, 0)])
-def test_combining_nothing_is_refused(shape):
-    with pytest.raises(ShapeError, match="M >= 1"):
-        combine(np.zeros(shape, np.int8))

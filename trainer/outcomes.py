@@ -63,11 +63,23 @@ def _classification_outcomes(probabilities: Floats, class_index: int | None) -> 
     predicted, top = probabilities.argmax(axis=1), probabilities.max(axis=1)
     if class_index is None:
         class_index = int(predicted[0]) if top[0] >= PRISTINE_CONFIDENCE else -1
-    correct = probabilities[:, class_index] if class_index >= 0 else np.full(len(predicted), np.nan)
+    if class_index < 0:
+        correct, ranks = np.full(len(predicted), np.nan), [None] * len(predicted)
+    else:
+        correct, ranks = probabilities[:, class_index], _ranks(probabilities, class_index).tolist()
+    names = ("predicted_class", "correct_probability", "top_probability", "correct_rank")
     return [
-        {"reference_class": class_index, "predicted_class": a, "correct_probability": b, "top_probability": c}
-        for a, b, c in zip(predicted, correct, top, strict=True)
+        {"reference_class": class_index, **dict(zip(names, values, strict=True))}
+        for values in zip(predicted, correct, top, ranks, strict=True)
     ]
+
+
+def _ranks(probabilities: Floats, class_index: int) -> npt.NDArray[np.int64]:
+    """(N,) int64 place of a class among all, 1 = top; of equal ones the lower index comes first, as in `argmax`."""
+    correct = probabilities[:, class_index, np.newaxis]
+    ties = probabilities[:, :class_index] == correct
+    ranks: npt.NDArray[np.int64] = 1 + (probabilities > correct).sum(axis=1) + ties.sum(axis=1)
+    return ranks
 
 
 def _detection_outcomes(detections: Sequence[Detections], objects: Objects | None) -> list[Row]:

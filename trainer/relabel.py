@@ -51,7 +51,8 @@ def relabel(
     """
     images, truth = Path(table_metadata["images"]), table_metadata["truth"]
     task = str(table_metadata["task"])
-    known = {item.picture: item for item in list_items(images, truth and Path(truth), task)}
+    pristine = table_metadata.get("reference") == "pristine"
+    known = {item.picture: item for item in list_items(images, truth and Path(truth), task, pristine)}
     networks = [load_network(network["source"], task, weights_dir, device) for network in table_metadata["networks"]]
     _check_unchanged(table_metadata, networks)
     wanted = _grouped(items, known)

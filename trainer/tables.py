@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from streamfilter.errors import ConfigError, InputError, InputNotFoundError
-from trainer.distort import PRISTINE
-from trainer.networks.base import Detections
-from trainer.utility import Objects, classification_utility, combine, detection_utility
+from trainer.columns import aligned, detections_of, pristine_rows, row_keys, truth_of
+from trainer.continuous import continuous_utility, detection_confidence, opinion_score
+from trainer.operators import combine, combine_continuous, share_useful
+from trainer.utility import LEFT_OUT, NON_USEFUL, classification_utility, detection_utility
 
 METADATA_KEY = b"streamfilter"
 LEAST_SCORE = 0.05
 MOST_DETECTIONS = 100
+LATER_COLUMNS = ("correct_rank",)
+"""Columns that tables of an earlier version lack."""
 KEY_COLUMNS = ("picture", "content_hash", "split", "distortion", "strength", "augmentation")
 
 _COMMON = [
@@ -38,6 +40,7 @@ _OF_TASK = {
         ("predicted_class", pa.int32()),
         ("correct_probability", pa.float32()),
         ("top_probability", pa.float32()),
+        ("correct_rank", pa.int32()),
     ],
     "detection": [
         ("boxes", pa.list_(pa.float32())),
@@ -55,7 +58,7 @@ def schema(task: str, metadata: Mapping[str, Any]) -> pa.Schema:
     Common columns: picture (relative to the pictures' root), content_hash (hex SHA-256 of the file), split, distortion,
     strength (null for pristine), network, augmentation (seed, 0 for none).
     Classification: reference_class (-1 for none), predicted_class, correct_probability (of the reference class, NaN for
-    none), top_probability.
+    none), top_probability, correct_rank (of the reference class, 1 = top, null for none).
     Detection: boxes (4K values xyxy, fractions 0-1), scores (K, at least `LEAST_SCORE`, at most `MOST_DETECTIONS`),
     category_ids (K COCO ids), truth_boxes (4G values), truth_category_ids (G).
     """
@@ -63,7 +66,7 @@ def schema(task: str, metadata: Mapping[str, Any]) -> pa.Schema:
 
 
 def read_table(path: Path) -> pa.Table:
-    """A label table.
+    """A label table; the columns that a table of an earlier version lacks are added, null in every row.
 
     Raises:
         InputNotFoundError: there is no such file.
@@ -75,9 +78,12 @@ def read_table(path: Path) -> pa.Table:
         table = pq.read_table(path)
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"label table {path} cannot be read: {error}") from error
-    wanted = schema(metadata_of(table, path)["task"], {}).names
-    if table.column_names != wanted:
-        raise InputError(f"label table {path} has the columns {table.column_names}, expected {wanted}")
+    wanted = schema(metadata_of(table, path)["task"], {})
+    for name in LATER_COLUMNS:
+        if name in wanted.names and name not in table.column_names:
+            table = table.append_column(wanted.field(name), pa.nulls(table.num_rows, wanted.field(name).type))
+    if table.column_names != wanted.names:
+        raise InputError(f"label table {path} has the columns {table.column_names}, expected {wanted.names}")
     return table
 
 
@@ -105,6 +111,10 @@ def derive(
     confidence: float = 0.5,
     iou: float = 0.5,
     count_wrong_pristine: bool = False,
+    operator: str = "unanimous",
+    rejection: float = 0.5,
+    continuous_operator: str = "mean",
+    rank_depth: int = 10,
 ) -> pa.Table:
     """Utilities and the combined label of every (picture, distortion, augmentation), pristine ones included.
 
@@ -114,113 +124,86 @@ def derive(
         low: T_L of classification.
         confidence: least score of a detection; not under `LEAST_SCORE`, below which detections were not kept.
         iou: least IoU of detection.
-        count_wrong_pristine: see `detection_utility`.
+        count_wrong_pristine: see `detection_utility`; it changes the binary utilities only.
+        operator: makes one label of the networks' utilities, see `combine`.
+        rejection: phi_rec, see `continuous_utility`.
+        continuous_operator: makes one value of the networks' continuous utilities, see `combine_continuous`.
+        rank_depth: R of the opinion score, see `opinion_score`.
 
     Returns:
-        Table with `KEY_COLUMNS`, one `utility_<network>` int8 for each network and `label` int8; 1, 0 or -1. Rows stand
-        in the order of the table's first network.
+        Table with `KEY_COLUMNS` and the columns below. Rows stand in the order of the table's first network.
+        utility_<network>: int8, a column a network: 1, 0 or -1.
+        label: int8, the same of all networks together.
+        share: float32 share of ones among the networks that do not leave the picture out, NaN where all do.
+        phi_<network>: float32 confidence the network gives the truth, 0-1; NaN where its pristine decision is wrong or
+            there is no reference. A detector's is 0 where its best right detection is under `LEAST_SCORE`.
+        continuous_<network>: float32 utility of eq. (2), NaN where phi is.
+        continuous: float32, the same of all networks that have one together, NaN where none has.
+        mcos: float32 mean of the networks' opinion scores, 0-1, NaN where phi is; only for a classification table with
+            ranks, and NaN in its rows without.
 
     Raises:
-        ConfigError: `confidence` is under `LEAST_SCORE`.
+        ConfigError: `confidence` is under `LEAST_SCORE`, or another setting is out of its range.
         InputError: a network lacks rows that another has, or a pristine row is missing.
     """
     if confidence < LEAST_SCORE:
         raise ConfigError(f"confidence {confidence} is under {LEAST_SCORE}: the table keeps no weaker detections")
-    task, networks = metadata_of(table)["task"], table["network"].unique().to_pylist()
+    networks = table["network"].unique().to_pylist()
     if not networks:
         raise InputError("the label table has no rows")
-    keys = _row_keys(table)
-    names = np.array(table["network"].dictionary_encode().combine_chunks().indices)
+    keys, names = row_keys(table), np.array(table["network"].dictionary_encode().combine_chunks().indices)
     first_rows = np.flatnonzero(names == 0)
-    columns: dict[str, npt.NDArray[np.int8]] = {}
+    ranked = "correct_rank" in table.column_names and table["correct_rank"].null_count < table.num_rows
+    utilities, phis, values, opinions = [], [], [], []
     for code, network in enumerate(networks):
-        rows = _aligned(keys, np.flatnonzero(names == code), keys[first_rows], network)
-        mine = table.take(pa.array(rows))
-        pristine = _pristine_rows(mine, network)
-        columns[f"utility_{network}"] = (
-            _classification(mine, pristine, high, low)
-            if task == "classification"
-            else _detection(mine, pristine, confidence, iou, count_wrong_pristine)
-        )
-    columns["label"] = combine(np.stack(list(columns.values()), axis=1))
+        mine = table.take(pa.array(aligned(keys, np.flatnonzero(names == code), keys[first_rows], network)))
+        pristine = pristine_rows(mine, network)
+        if metadata_of(table)["task"] == "classification":
+            utility, phi = _classification(mine, pristine, high, low)
+            if ranked:
+                ranks = mine["correct_rank"].cast(pa.float64()).to_numpy()
+                opinions.append(opinion_score(phi, ranks, rank_depth))
+        else:
+            utility, phi = _detection(mine, pristine, confidence, iou, count_wrong_pristine)
+        utilities.append(utility)
+        phis.append(phi)
+        values.append(continuous_utility(phi, phi[pristine], rejection))
+    columns = {
+        **_named("utility", networks, utilities),
+        "label": combine(np.stack(utilities, axis=1), operator),
+        "share": share_useful(np.stack(utilities, axis=1)),
+        **_named("phi", networks, phis),
+        **_named("continuous", networks, values),
+        "continuous": combine_continuous(np.stack(values, axis=1), continuous_operator),
+    }
+    if opinions:
+        columns["mcos"] = combine_continuous(np.stack(opinions, axis=1), "mean")
     derived = table.take(pa.array(first_rows)).select(list(KEY_COLUMNS))
-    for name, values in columns.items():
-        derived = derived.append_column(name, pa.array(values))
+    for name, column in columns.items():
+        derived = derived.append_column(name, pa.array(column))
     return derived
 
 
-def _codes(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
-    encoded = column.dictionary_encode(null_encoding="encode").combine_chunks()
-    return np.asarray(encoded.indices, dtype=np.int64)
+def _named(what: str, networks: Sequence[str], columns: Sequence[npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+    return {f"{what}_{network}": column for network, column in zip(networks, columns, strict=True)}
 
 
-def _row_keys(table: pa.Table) -> npt.NDArray[np.int64]:
-    """(N,) one number for each (picture, augmentation, distortion, strength), whatever the network."""
-    codes = [_codes(table[name]) for name in ("picture", "augmentation", "distortion", "strength")]
-    return np.unique(np.stack(codes, axis=1), axis=0, return_inverse=True)[1].ravel()
-
-
-def _aligned(
-    keys: npt.NDArray[np.int64], rows: npt.NDArray[np.int64], wanted: npt.NDArray[np.int64], network: str
-) -> npt.NDArray[np.int64]:
-    """`rows` of one network in the order of the keys `wanted`."""
-    order = rows[np.argsort(keys[rows], kind="stable")]
-    ranks = np.searchsorted(keys[order], wanted)
-    if len(rows) != len(wanted) or not np.array_equal(keys[order][np.minimum(ranks, len(order) - 1)], wanted):
-        raise InputError(f"the rows of network {network} are not those of the others: label the pictures again")
-    return order[ranks]
-
-
-def _pristine_rows(table: pa.Table, network: str) -> npt.NDArray[np.int64]:
-    """(N,) for each row of one network, the row of the same picture and augmentation without distortion."""
-    sources = np.stack([_codes(table["picture"]), _codes(table["augmentation"])], axis=1)
-    sources = np.unique(sources, axis=0, return_inverse=True)[1].ravel()
-    pristine = np.flatnonzero(np.array(table["distortion"].to_pylist()) == PRISTINE)
-    found = np.full(sources.max() + 1, -1)
-    found[sources[pristine]] = pristine
-    if (found < 0).any():
-        raise InputError(f"network {network} has pictures without a pristine row: label them again")
-    return found[sources]
-
-
-def _classification(table: pa.Table, pristine: npt.NDArray[np.int64], high: float, low: float) -> npt.NDArray[np.int8]:
-    predicted = table["predicted_class"].to_numpy()
-    return classification_utility(
-        table["reference_class"].to_numpy(),
-        predicted[pristine],
-        predicted,
-        table["correct_probability"].to_numpy(),
-        high,
-        low,
-    )
+def _classification(
+    table: pa.Table, pristine: npt.NDArray[np.int64], high: float, low: float
+) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
+    reference, predicted = table["reference_class"].to_numpy(), table["predicted_class"].to_numpy()
+    probability = table["correct_probability"].to_numpy()
+    utilities = classification_utility(reference, predicted[pristine], predicted, probability, high, low)
+    right = (predicted[pristine] == reference) & (reference >= 0)
+    return utilities, np.where(right, probability, np.float32(np.nan))
 
 
 def _detection(
     table: pa.Table, pristine: npt.NDArray[np.int64], confidence: float, iou: float, count_wrong_pristine: bool
-) -> npt.NDArray[np.int8]:
-    detections = detections_of(table)
-    before = [detections[row] for row in pristine]
-    return detection_utility(truth_of(table), before, detections, confidence, iou, count_wrong_pristine)
-
-
-def detections_of(table: pa.Table) -> list[Detections]:
-    """The detections of each row of a detection table."""
-    columns = (_arrays(table[name]) for name in ("boxes", "scores", "category_ids"))
-    return [
-        Detections(boxes.reshape(-1, 4), scores, ids.astype(np.int64))
-        for boxes, scores, ids in zip(*columns, strict=True)
-    ]
-
-
-def truth_of(table: pa.Table) -> list[Objects]:
-    """The ground-truth objects of each row of a detection table."""
-    columns = (_arrays(table[name]) for name in ("truth_boxes", "truth_category_ids"))
-    return [Objects(boxes.reshape(-1, 4), ids.astype(np.int64)) for boxes, ids in zip(*columns, strict=True)]
-
-
-def _arrays(column: pa.ChunkedArray) -> list[npt.NDArray[Any]]:
-    whole = column.combine_chunks()
-    if isinstance(whole, pa.ChunkedArray):
-        whole = pa.concat_arrays(whole.chunks)
-    values, bounds = np.asarray(whole.values), np.asarray(whole.offsets)
-    return [values[start:end] for start, end in pairwise(bounds)]
+) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
+    truth, detections = truth_of(table), detections_of(table)
+    utilities = detection_utility(truth, [detections[row] for row in pristine], detections, confidence, iou)
+    wrong = utilities == LEFT_OUT
+    phi = detection_confidence(truth, detections, iou)
+    phi[wrong] = np.nan
+    return np.where(wrong & count_wrong_pristine, np.int8(NON_USEFUL), utilities), phi
