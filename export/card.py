@@ -78,16 +78,30 @@ def _measured(part: str, judged: Mapping[str, Any]) -> str:
         if part == HELD_BACK
         else "With the calibration in the file."
     )
-    heads = ["task", "useful / not", "sources", *FIGURES.values(), "oracle: balanced accuracy", "oracle: AUROC"]
+    heads = ["task", "useful / not", "sources", *FIGURES.values()]
+    heads += [f"{who}: {what}" for who in ("JPEG rows", "oracle") for what in ("balanced accuracy", "AUROC")]
     rows = [_row(task, figures) for task, figures in judged["tasks"].items()]
-    oracle = "The oracle is the best threshold on the true JPEG quality, chosen and judged on the very same rows."
-    return "\n\n".join([f"### {title}", note, _table(heads, rows), oracle, *_by_quality(judged["tasks"])])
+    oracle = (
+        "JPEG rows are the compressed and the pristine ones; the oracle is the best threshold on the true JPEG "
+        "quality, chosen and judged on these very rows."
+    )
+    tables = [*_by_kind(judged["tasks"]), *_by_quality(judged["tasks"])]
+    return "\n\n".join([f"### {title}", note, _table(heads, rows), oracle, *tables])
 
 
 def _row(task: str, figures: Mapping[str, Any]) -> list[str]:
-    oracle = figures["quality_oracle"]
-    values = [*(figures[name] for name in FIGURES), oracle["balanced_accuracy"], oracle["auroc"]]
+    values = [figures[name] for name in FIGURES]
+    values += [figures[part][name] for part in ("jpeg", "quality_oracle") for name in ("balanced_accuracy", "auroc")]
     return [task, f"{figures['n1']} / {figures['n0']}", str(figures["sources"]), *map(_number, values)]
+
+
+def _by_kind(tasks: Mapping[str, Any]) -> list[str]:
+    heads = ["task", "distortion", "useful / not", "accuracy", "AUROC"]
+    rows = [
+        [task, kind, f"{part['n1']} / {part['n0']}", _number(part["accuracy"]), _number(part["auroc"])]
+        for task, figures in tasks.items() for kind, part in figures["by_kind"].items()
+    ]  # fmt: skip
+    return [_table(heads, rows)]
 
 
 def _by_quality(tasks: Mapping[str, Any]) -> list[str]:
@@ -130,15 +144,18 @@ def _limits(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
     seen: dict[str, set[float]] = {}
     for label in record["labels"]:
         for kind, strength in label["distortions"]:
-            seen.setdefault(kind, set()).add(strength)
-    shown = "; ".join(f"{kind} at {', '.join(f'{one:g}' for one in sorted(them))}" for kind, them in seen.items())
+            seen.setdefault(kind, set()).update([] if strength is None else [strength])
+    shown = "; ".join(
+        f"{kind} at {', '.join(f'{one:g}' for one in sorted(them))}" if them else f"{kind} at random strengths"
+        for kind, them in seen.items()
+    )
     lines = [f"- It was shown these distortions and no others: {shown}. On any other its utility is a guess."]
     for task, figures in metrics[HELD_BACK]["tasks"].items():
-        mine, oracle = figures["auroc"], figures["quality_oracle"]["auroc"]
+        mine, oracle = figures["jpeg"]["auroc"], figures["quality_oracle"]["auroc"]
         if mine is not None and oracle is not None:
             verdict = "better than" if mine > oracle else "no better than"
             lines.append(
-                f"- {task}: it ranks held-back pictures {verdict} the JPEG quality alone would "
+                f"- {task}: it ranks compressed held-back pictures {verdict} the JPEG quality alone would "
                 f"(AUROC {_number(mine)} against {_number(oracle)})."
             )
     lines.append(

@@ -154,7 +154,8 @@ def halve(graph: onnx.GraphProto) -> None:
 
 def _summary(tasks: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        task: {key: value for key, value in judged.items() if key != "by_quality"} for task, judged in tasks.items()
+        task: {key: value for key, value in judged.items() if key not in ("by_quality", "by_kind", "jpeg")}
+        for task, judged in tasks.items()
     }
 
 

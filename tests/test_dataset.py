@@ -15,18 +15,18 @@ from tests.labelled import QUALITIES, write_labels
 from trainer.augment import augment
 from trainer.balance import TopUp, class_weights
 from trainer.dataset import (
-    Pictures,
     Row,
     label_array,
     load_tables,
     merge,
-    prefetch,
+    network_names,
     refuse_test,
     split_sources,
-    vary,
+    target_array,
 )
 from trainer.distort import Distortion, apply
 from trainer.pictures import read_picture
+from trainer.views import Pictures, prefetch, vary
 
 TASKS = ("classification", "detection")
 SOURCES = [f"{index:064x}" for index in range(2000)]
@@ -140,6 +140,43 @@ def test_a_view_keeps_a_flat_picture_flat_and_half_are_mirrored():
     assert 16 < mirrored.sum() < 48
     flat = vary(np.full((4, 40, 40, 3), 100, np.uint8), 32, np.random.default_rng(0))
     assert np.ptp(flat, axis=(1, 2)).max() == 0
+
+
+def test_targets_are_the_mean_of_the_networks_that_know_and_then_each():
+    networks = [("classification", "a"), ("classification", "b"), ("detection", "c")]
+    some = [
+        row(confidences=(0.2, 0.6, math.nan)),
+        row(confidences=(math.nan, 0.5, 0.9)),
+        row(confidences=(math.nan,) * 3),
+    ]
+    wanted = [[0.4, math.nan, 0.2, 0.6, math.nan], [0.5, 0.9, math.nan, 0.5, 0.9], [math.nan] * 5]
+    assert target_array(some, TASKS, networks) == pytest.approx(np.array(wanted), nan_ok=True)
+
+
+def test_rows_carry_the_confidence_of_each_network(labels):
+    networks = network_names([labels], TASKS)
+    assert networks
+    assert {task for task, _ in networks} == {"classification"}
+    (table,) = load_tables([labels], ["classification"], networks)
+    known = [one.confidences[0] for one in table.rows if not math.isnan(one.confidences[0])]
+    assert known
+    assert all(0 <= value <= 1 for value in known)
+
+
+def test_merging_joins_the_confidences_of_two_tasks():
+    one, other = row(confidences=(0.5, math.nan)), row(labels=(math.nan, 0.0), confidences=(math.nan, 0.1))
+    (joined,) = merge([one, other])
+    assert (joined.labels, joined.confidences) == ((1.0, 0.0), (0.5, 0.1))
+
+
+def test_pictures_on_disk_outlive_the_object_that_made_them(labels, tmp_path):
+    (table,) = load_tables([labels], ["classification"])
+    first = Pictures(table.rows, 32, cache_mb=1, folder=tmp_path)
+    made = first[3].copy()
+    again = Pictures(table.rows, 32, cache_mb=1, folder=tmp_path)
+    assert again.cached_bytes == first.cached_bytes > 0
+    assert np.array_equal(again[3], made)
+    assert Pictures(table.rows, 24, cache_mb=1, folder=tmp_path).cached_bytes == 0
 
 
 def test_prefetching_keeps_the_order_and_hands_errors_over():

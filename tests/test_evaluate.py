@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -106,7 +107,7 @@ def test_held_back_rows_give_each_task_its_calibration():
         Row(one.images, one.picture, one.content_hash, "dev", one.distortion, 0, (float(one.quality > 9), math.nan))
         for one in some
     ]
-    extra = [Row(*[getattr(one, name) for name in vars(one) if name != "labels"], (math.nan, 1.0)) for one in some[:2]]
+    extra = [replace(one, labels=(math.nan, 1.0)) for one in some[:2]]
     logits = np.array([[2.0 if one.quality > 9 else -2.0, 1.0] for one in [*labelled, *extra]], np.float32)
     (scales, biases), judged = judge_held_back(logits, [*labelled, *extra], ["classification", "detection"])
     assert len(scales) == len(biases) == 2

@@ -78,7 +78,7 @@ def test_the_card_tells_what_the_record_says(run, exported):
     card = exported.with_suffix(".md").read_text()
     held_back = json.loads((run / "metrics.json").read_text())["held_back"]["tasks"]["classification"]
     figures = [held_back[name] for name in ("accuracy", "balanced_accuracy", "auroc", "auprc", "ece")]
-    figures += [held_back["quality_oracle"][name] for name in ("balanced_accuracy", "auroc")]
+    figures += [held_back[part][name] for part in ("jpeg", "quality_oracle") for name in ("balanced_accuracy", "auroc")]
     assert " | ".join("-" if value is None else f"{value:.3f}" for value in figures) in card
     assert COMMAND in card
     assert "python -m export runs/x --out utility-small.onnx" in card

@@ -6,6 +6,7 @@ import torchvision
 
 from streamfilter.errors import ConfigError, ModelError
 from trainer.models import MODELS, build, load, residual
+from trainer.shufflenet import ShuffleNetV2, Unit
 
 torch.set_num_threads(1)
 TASKS = ("classification", "detection")
@@ -41,6 +42,44 @@ def test_the_residual_of_one_bright_pixel_is_as_worked_by_hand():
     assert torch.allclose(seen[0, 0, 1, 2], torch.tensor(-10 / 14))
     assert seen[0, 0, 0].abs().max() == 0
     assert residual(torch.full((1, 3, 4, 4), 200.0)).abs().max() == 0
+
+
+def test_networks_get_logits_of_their_own_behind_the_tasks():
+    networks = [("classification", "a"), ("detection", "b"), ("detection", "c")]
+    net = build("nano", TASKS, front="unit", networks=networks).eval()
+    torch.nn.init.normal_(net.backbone.head.weight, std=0.1, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        everything, tasks = net.all_logits(noise(2)), net(noise(2))
+    assert everything.shape == (2, 5)
+    assert torch.equal(tasks, everything[:, :2])
+
+
+def test_the_small_model_starts_from_its_authors_weights_with_the_colours_turned(tmp_path):
+    torch.manual_seed(3)
+    theirs = ShuffleNetV2().eval()
+    torch.save(theirs.state_dict(), tmp_path / "authors.pth")
+    net = build("nano", TASKS, str(tmp_path / "authors.pth"), front="unit").eval()
+    planes = torch.rand(1, 3, 64, 64)
+    with torch.inference_mode():
+        assert torch.allclose(net.backbone.features(planes), theirs(planes.flip(1)), atol=1e-5)
+
+
+def test_each_channel_of_the_small_model_goes_one_way():
+    """Even channels pass a unit unchanged and come first, odd ones go through the branch."""
+    unit = Unit(8).eval()
+    features = torch.rand(1, 8, 4, 4)
+    with torch.inference_mode():
+        result = unit(features)
+        assert torch.equal(result[:, :4], features[:, 0::2])
+        assert torch.equal(result[:, 4:], unit.branch_main(features[:, 1::2]))
+
+
+def test_weights_of_another_network_are_refused_for_the_small_model(tmp_path):
+    torch.save({"fc.weight": torch.zeros(2)}, tmp_path / "other.pth")
+    with pytest.raises(ModelError, match="does not hold ShuffleNetV2"):
+        build("nano", TASKS, str(tmp_path / "other.pth"), front="unit")
+    with pytest.raises(ConfigError, match="want unit"):
+        build("nano", TASKS, str(tmp_path / "other.pth"), front="rgb")
 
 
 def test_published_weights_want_the_front_they_were_made_with():

@@ -77,7 +77,7 @@ def test_a_run_folder_holds_its_record(trained):
     assert record["command"] == "python -m trainer train ..."
     assert record["config"]["seed"] == 0
     assert record["labels"][0]["networks"] == ["detail"]
-    assert "--qualities 1,40,50" in record["labels"][0]["command"]
+    assert "--distortions jpeg=1,40,50" in record["labels"][0]["command"]
     counts = record["counts"]["classification"]
     assert counts["balanced"][0] == counts["balanced"][1] == max(counts["labelled"])
     assert not set(split["training"]) & set(split["held_back"])

@@ -14,20 +14,24 @@ import torch
 from tqdm import tqdm
 
 from streamfilter.errors import InputError
-from trainer.dataset import PRISTINE_QUALITY, Pictures, Row, label_array, load_tables, merge, prefetch, split_sources
+from trainer.dataset import PRISTINE_QUALITY, Row, label_array, load_tables, merge, split_sources
+from trainer.distort import PRISTINE
 from trainer.metrics import cross_fitted, figures, fit_platt, quality_oracle, thresholds_to_keep
 from trainer.models import UtilityNet, load
 from trainer.runs import RunFolder, command_line, sha256
+from trainer.views import Pictures, prefetch
 
 BATCH = 64
 HELD_BACK = "held_back"
 HALVES_SEED = 1
+MARGINS = {"classification": (0.1, 0.9), "detection": (0.5, 0.5)}
+"""Confidence of a non-useful and of a useful picture."""
 
 Logits = npt.NDArray[np.float32]
 
 
 def predict(net: UtilityNet, pictures: Pictures, show_progress: bool = False) -> Logits:
-    """(N, T) float32 logits of the pictures, in full precision and evaluation mode.
+    """(N, T + A) float32 logits of the pictures, in full precision and evaluation mode.
 
     Raises:
         PictureError: a picture cannot be read.
@@ -36,11 +40,11 @@ def predict(net: UtilityNet, pictures: Pictures, show_progress: bool = False) ->
     device = net.scale.device
     starts = range(0, len(pictures), BATCH)
     jobs = ((lambda first=first: pictures.batch(range(first, min(first + BATCH, len(pictures))))) for first in starts)
-    logits = np.empty((len(pictures), len(net.tasks)), dtype=np.float32)
+    logits = np.empty((len(pictures), len(net.scale)), dtype=np.float32)
     bar = tqdm(total=len(pictures), unit="picture", file=sys.stderr, disable=not show_progress, dynamic_ncols=True)
     with torch.inference_mode(), bar:
         for first, images in zip(starts, prefetch(jobs), strict=True):
-            logits[first : first + len(images)] = net(torch.from_numpy(images).to(device)).cpu().numpy()
+            logits[first : first + len(images)] = net.all_logits(torch.from_numpy(images).to(device)).cpu().numpy()
             bar.update(len(images))
     return logits
 
@@ -73,35 +77,60 @@ def judge_held_back(
     return ([scale for scale, _ in fitted], [bias for _, bias in fitted]), judged
 
 
+def calibrate_networks(
+    logits: Logits, rows: Sequence[Row], networks: Sequence[tuple[str, str]]
+) -> tuple[list[float], list[float]]:
+    """Scales and biases that turn the logits of single networks into probabilities of their own binary labels.
+
+    Args:
+        logits: (N, A) float32.
+        rows: the N held-back rows; their confidences give the labels by the margins of eq. (5) and (6).
+        networks: the A (task, network).
+    """
+    confidences = np.array([row.confidences for row in rows], dtype=np.float64).reshape(len(rows), len(networks))
+    fitted = []
+    for index, (task, _) in enumerate(networks):
+        phi = confidences[:, index]
+        low, high = MARGINS[task]
+        known = (phi < low) | (phi >= high)
+        fitted.append(fit_platt(logits[known, index].astype(np.float64), (phi[known] >= high).astype(np.float64)))
+    return [scale for scale, _ in fitted], [bias for _, bias in fitted]
+
+
 def task_figures(
     probabilities: npt.NDArray[np.float64], labels: npt.NDArray[np.float32], rows: Sequence[Row]
 ) -> dict[str, Any]:
-    """Figures of one task's labelled rows, the oracle on the same rows, and the figures at each quality."""
-    quality = np.array([row.quality for row in rows])
+    """Figures of one task's labelled rows; of those with JPEG, beside the oracle on the very same; and of each kind."""
+    kinds = np.array([row.distortion.kind for row in rows])
+    compressed = np.isin(kinds, ("jpeg", PRISTINE))
+    jpeg, jpeg_labels = probabilities[compressed], labels[compressed]
+    quality = np.array([row.quality for row in rows])[compressed]
     by_quality = []
     for value in np.unique(quality):
         here = quality == value
-        part = figures(probabilities[here], labels[here])
+        part = figures(jpeg[here], jpeg_labels[here])
         name = None if value == PRISTINE_QUALITY else float(value)
         by_quality.append({"quality": name, **{key: part[key] for key in ("n0", "n1", "accuracy", "auroc")}})
     return {
         **figures(probabilities, labels),
         "sources": len({row.content_hash for row in rows}),
-        "quality_oracle": quality_oracle(quality, labels),
+        "jpeg": figures(jpeg, jpeg_labels),
+        "quality_oracle": quality_oracle(quality, jpeg_labels),
         "threshold_to_keep": thresholds_to_keep(probabilities, labels),
         "by_quality": by_quality,
+        "by_kind": {kind: figures(probabilities[kinds == kind], labels[kinds == kind]) for kind in np.unique(kinds)},
     }
 
 
 def markdown(judged: Mapping[str, Any]) -> str:
-    """A table of each task's figures, the JPEG-quality oracle on the same rows at the right."""
+    """A table of each task's figures; at the right those of the JPEG and pristine rows, and the oracle on the same."""
     heads = ["task", "useful / not", "accuracy", "balanced accuracy", "AUROC", "AUPRC", "ECE"]
-    heads += ["quality oracle: balanced accuracy", "quality oracle: AUROC"]
+    heads += [f"{who}: {what}" for who in ("JPEG rows", "quality oracle") for what in ("balanced accuracy", "AUROC")]
     lines = [heads, ["---"] * len(heads)]
     for task, figure in judged.items():
-        oracle = figure["quality_oracle"]
         names = ("accuracy", "balanced_accuracy", "auroc", "auprc", "ece")
-        values = [*(figure[name] for name in names), oracle["balanced_accuracy"], oracle["auroc"]]
+        values = [figure[name] for name in names]
+        values += [figure[part][name] for part in ("jpeg", "quality_oracle") for name in ("balanced_accuracy", "auroc")]
         cells = ["-" if value is None else f"{value:.3f}" for value in values]
         lines.append([task, f"{figure['n1']} / {figure['n0']}", *cells])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

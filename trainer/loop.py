@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,11 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from tqdm import tqdm
 
 from trainer import evaluate, plots
-from trainer.dataset import ROOM, Pictures, label_array, prefetch, vary
+from trainer.dataset import label_array
 from trainer.prepare import TrainingData
 from trainer.runs import RunFolder, TrainConfig
 from trainer.state import State, Tally
+from trainer.views import Pictures, prefetch, vary
 
 log = logging.getLogger(__name__)
 
@@ -45,9 +47,12 @@ class Loop:
         self.config, self.folder, self.state, self.recipe = config, folder, state, recipe
         self.device, self.precision = device, precision
         share = len(data.training) / (len(data.training) + len(data.held))
-        self.pictures = Pictures(data.training, round(ROOM * config.input_size), int(config.cache_mb * share))
-        self.held = Pictures(data.held, config.input_size, int(config.cache_mb * (1 - share)))
-        self.labels = label_array(data.training, len(config.tasks))
+        place = Path(config.cache_dir) if config.cache_dir else None
+        self.pictures = Pictures(
+            data.training, round(config.room * config.input_size), int(config.cache_mb * share), place
+        )
+        self.held = Pictures(data.held, config.input_size, int(config.cache_mb * (1 - share)), place)
+        self.labels = data.targets
         self.held_labels = label_array(data.held, len(config.tasks))
         self.class_weights = torch.from_numpy(data.class_weights).to(device)
         self.batch_size = min(config.batch_size, len(data.training))
@@ -72,7 +77,7 @@ class Loop:
         self.folder.save_checkpoint(self.state.to_checkpoint(self.recipe))
 
     def held_back_logits(self) -> npt.NDArray[np.float32]:
-        """(N, T) float32 logits of the held-back rows, in full precision."""
+        """(N, T + A) float32 logits of the held-back rows, in full precision."""
         return evaluate.predict(self.state.net, self.held)
 
     def _epoch(self, report: Callable[[int], object], stopping: Callable[[], bool]) -> bool:
@@ -105,17 +110,18 @@ class Loop:
         for group in state.optimizer.param_groups:
             group["lr"] = learning_rate(self.config.lr, self.config.warmup, place + 1 / (2 * self.steps))
         with torch.autocast(self.device.type, self.precision, enabled=self.precision is not torch.float32):
-            logits = state.net(torch.from_numpy(images).to(self.device))
+            logits = state.net.all_logits(torch.from_numpy(images).to(self.device))
         loss = masked_cross_entropy(logits, torch.from_numpy(labels).to(self.device), self.class_weights)
         state.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         state.optimizer.step()
-        state.tally.add(logits.detach().cpu().numpy(), labels)
+        tasks = len(self.config.tasks)
+        state.tally.add(logits.detach().cpu().numpy()[:, :tasks], labels[:, :tasks])
 
     def _close_epoch(self) -> None:
         state, tasks = self.state, self.config.tasks
         held = Tally.empty(len(tasks))
-        held.add(self.held_back_logits(), self.held_labels)
+        held.add(self.held_back_logits()[:, : len(tasks)], self.held_labels)
         point = {"training": state.tally.point(tasks), "held_back": held.point(tasks)}
         state.history.append({"epoch": state.epoch + 1, **point})
         log.info("epoch %d/%d %s", state.epoch + 1, self.config.epochs, point)
@@ -144,12 +150,12 @@ def masked_cross_entropy(logits: torch.Tensor, labels: torch.Tensor, class_weigh
 
     Args:
         logits: (N, T) float32.
-        labels: (N, T) float32: 1, 0, or NaN where unlabelled.
+        labels: (N, T) float32: 1, 0, anything between, or NaN where unlabelled.
         class_weights: (T, 2) float32 weight of each task's class.
     """
     known = ~torch.isnan(labels)
     truth = torch.where(known, labels, 0.0)
-    weights = known * torch.where(truth > 0, class_weights[:, 1], class_weights[:, 0])
+    weights = known * torch.where(truth >= 0.5, class_weights[:, 1], class_weights[:, 0])
     losses = binary_cross_entropy_with_logits(logits, truth, reduction="none")
     return (weights * losses).sum() / weights.sum()
 

@@ -15,12 +15,14 @@ from torch import nn
 from torch.nn.functional import avg_pool2d
 
 from streamfilter.errors import ConfigError, ModelError
+from trainer.shufflenet import Nano
 
 log = logging.getLogger(__name__)
 
-MODELS = ("resnet18", "mobilenet_v3_small", "shufflenet_v2_x0_5")
+NANO = "nano"
+MODELS = ("resnet18", "mobilenet_v3_small", "shufflenet_v2_x0_5", NANO)
 INITS = ("none", "imagenet")
-FRONTS = ("residual", "rgb")
+FRONTS = ("residual", "rgb", "unit")
 KNEE = 4.0
 """Grey levels at which the residual front is half way to its limit: flat patches stand out from faint texture."""
 UNREADABLE = (OSError, RuntimeError, ValueError, TypeError, AttributeError, LookupError, EOFError,
@@ -33,6 +35,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 class UtilityNet(nn.Module):
     """Images in, one logit a task out; the same front for training, parity and export.
 
+    While it learns, further logits may stand behind the tasks': one for each labelling network.
     Binary cross-entropy on one logit is the two-class cross-entropy with one redundant output removed.
     """
 
@@ -41,15 +44,18 @@ class UtilityNet(nn.Module):
     scale: torch.Tensor
     bias: torch.Tensor
 
-    def __init__(self, backbone: nn.Module, tasks: Sequence[str], front: str = "rgb") -> None:
+    def __init__(
+        self, backbone: nn.Module, tasks: Sequence[str], front: str = "rgb", networks: Sequence[tuple[str, str]] = ()
+    ) -> None:
         super().__init__()
         self.tasks = tuple(tasks)
+        self.networks = tuple(networks)
         self.front = front
         self.backbone = backbone.to(memory_format=torch.channels_last)
         self.register_buffer("mean", 255 * torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
         self.register_buffer("std", 255 * torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
-        self.register_buffer("scale", torch.ones(len(self.tasks)))
-        self.register_buffer("bias", torch.zeros(len(self.tasks)))
+        self.register_buffer("scale", torch.ones(len(self.tasks) + len(self.networks)))
+        self.register_buffer("bias", torch.zeros(len(self.tasks) + len(self.networks)))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits before calibration.
@@ -60,8 +66,23 @@ class UtilityNet(nn.Module):
         Returns:
             (N, T) float32, one column a task.
         """
+        logits = self.all_logits(images)
+        return logits[:, : len(self.tasks)] if self.networks else logits
+
+    def all_logits(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits of the tasks, then of the labelling networks.
+
+        Args:
+            images: (N, S, S, 3) uint8, RGB, NHWC, 0-255.
+
+        Returns:
+            (N, T + A) float32.
+        """
         planes = images.permute(0, 3, 1, 2).to(torch.float32)
-        planes = residual(planes) if self.front == "residual" else (planes - self.mean) / self.std
+        if self.front == "residual":
+            planes = residual(planes)
+        else:
+            planes = planes / 255 if self.front == "unit" else (planes - self.mean) / self.std
         logits: torch.Tensor = self.backbone(planes)
         return logits if logits.dtype == torch.float32 else logits.to(torch.float32)
 
@@ -76,7 +97,12 @@ class UtilityNet(nn.Module):
 
         Source: Platt 1999, "Probabilistic outputs for support vector machines".
         """
-        return torch.sigmoid(self.scale * self(images) + self.bias)
+        tasks = len(self.tasks)
+        return torch.sigmoid(self.scale[:tasks] * self(images) + self.bias[:tasks])
+
+    def all_probabilities(self, images: torch.Tensor) -> torch.Tensor:
+        """(N, T + A) float32 in [0, 1]: `probabilities`, then the calibrated utility to each labelling network."""
+        return torch.sigmoid(self.scale * self.all_logits(images) + self.bias)
 
     def round_weights(self) -> None:
         """Round every weight to what float16 holds, so that a file of half the size says exactly the same.
@@ -92,7 +118,7 @@ class UtilityNet(nn.Module):
                         raise ModelError("a weight is over 65504: the training has diverged, lower --lr")
 
     def calibrate(self, scale: Sequence[float], bias: Sequence[float]) -> None:
-        """Set the T scales and biases of `probabilities`."""
+        """Set the T + A scales and biases of `all_probabilities`."""
         self.scale.copy_(torch.tensor(scale))
         self.bias.copy_(torch.tensor(bias))
 
@@ -110,17 +136,25 @@ def residual(planes: torch.Tensor) -> torch.Tensor:
 
 
 def build(
-    name: str, tasks: Sequence[str], init: str = "none", weights_dir: Path | None = None, front: str = "rgb"
+    name: str,
+    tasks: Sequence[str],
+    init: str = "none",
+    weights_dir: Path | None = None,
+    front: str = "rgb",
+    networks: Sequence[tuple[str, str]] = (),
 ) -> UtilityNet:
     """A fresh utility network.
 
     Args:
         name: one of `MODELS`.
         tasks: the tasks, in the order of the output's columns.
-        init: `none` for torchvision's random initialisation, `imagenet` for its published weights under a new head, or
-            the folder of a finished run for its weights.
+        init: `none` for a random initialisation, `imagenet` for torchvision's published weights, a file of ShuffleNetV2
+            0.5x's weights as its authors published them (`nano` only), or the folder of a finished run; weights come
+            under a new head wherever the outputs differ.
         weights_dir: folder that holds the published weights' file; None downloads it.
-        front: what the backbone sees: `rgb`, normalised, or the `residual` of each pixel to its neighbourhood.
+        front: what the backbone sees: `rgb`, normalised, the `residual` of each pixel to its neighbourhood, or `unit`,
+            RGB in 0-1.
+        networks: (task, network) that get a logit of their own behind the tasks'.
 
     Raises:
         ConfigError: unknown model, initialisation or front, or published weights under a front they do not know.
@@ -128,17 +162,26 @@ def build(
     """
     if name not in MODELS:
         raise ConfigError(f"unknown model {name!r}; known: {', '.join(MODELS)}")
-    if init not in INITS and not Path(init).is_dir():
+    is_file = name == NANO and Path(init).is_file()
+    if init not in INITS and not Path(init).is_dir() and not is_file:
         raise ConfigError(
-            f"unknown initialisation {init!r}; known: {', '.join(INITS)}, or the folder of a finished run"
+            f"unknown initialisation {init!r}; known: {', '.join(INITS)}, the folder of a finished run, "
+            f"or a weight file for {NANO}"
         )
-    if front not in FRONTS or (init == "imagenet" and front != "rgb"):
-        raise ConfigError(f"front {front!r}: known are {', '.join(FRONTS)}, and published weights want rgb")
-    backbone = torchvision.models.get_model(name, weights=None, num_classes=len(tasks))
+    wanted = "rgb" if init == "imagenet" else "unit" if is_file else front
+    if front not in FRONTS or front != wanted:
+        raise ConfigError(f"front {front!r}: known are {', '.join(FRONTS)}, and these published weights want {wanted}")
+    outputs = len(tasks) + len(networks)
+    if name == NANO:
+        backbone: nn.Module = Nano(outputs)
+    else:
+        backbone = torchvision.models.get_model(name, weights=None, num_classes=outputs)
     if init == "imagenet":
         _load_published(backbone, name, weights_dir)
-    net = UtilityNet(backbone, tasks, front)
-    if init not in INITS:
+    if isinstance(backbone, Nano) and is_file:
+        _load_authors(backbone, Path(init))
+    net = UtilityNet(backbone, tasks, front, networks)
+    if init not in INITS and not is_file:
         _load_run(net, name, Path(init))
     return net
 
@@ -157,7 +200,8 @@ def load(run: Path) -> UtilityNet:
     if not checkpoint["calibrated"]:
         done = f"{checkpoint['epoch']} of {recipe['epochs']} epochs"
         raise ModelError(f"{run} is not finished ({done}); give its training command again to go on")
-    net = build(recipe["model"], recipe["tasks"], front=recipe["front"])
+    networks = [(task, network) for task, network in recipe.get("networks", ())]
+    net = build(recipe["model"], recipe["tasks"], front=recipe["front"], networks=networks)
     net.load_state_dict(checkpoint["model"])
     return net.eval()
 
@@ -168,7 +212,20 @@ def _load_run(net: UtilityNet, name: str, run: Path) -> None:
     if (recipe["model"], earlier.tasks, earlier.front) != (name, net.tasks, net.front):
         what = f"{recipe['model']} for {', '.join(earlier.tasks)} with front {earlier.front}"
         raise ConfigError(f"{run} is a {what}; start from another run")
-    net.backbone.load_state_dict(earlier.backbone.state_dict())
+    own = net.backbone.state_dict()
+    fitting = {key: value for key, value in earlier.backbone.state_dict().items() if own[key].shape == value.shape}
+    net.backbone.load_state_dict(fitting, strict=False)
+
+
+def _load_authors(backbone: Nano, path: Path) -> None:
+    """ImageNet weights that expect BGR in 0-1; the first layer is turned round, for RGB."""
+    state = read_tensors(path)
+    try:
+        first = state["first_conv.0.weight"]
+        backbone.features.load_state_dict({**state, "first_conv.0.weight": first.flip(1)})
+    except (KeyError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ModelError(f"{path} does not hold ShuffleNetV2 0.5x's weights ({reason}); get it again") from error
 
 
 def _load_published(backbone: nn.Module, name: str, weights_dir: Path | None) -> None:

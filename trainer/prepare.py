@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from streamfilter.errors import ConfigError
 from trainer.balance import TopUp, class_weights
-from trainer.dataset import LabelTable, Row, label_array, merge, refuse_test, split_sources
+from trainer.dataset import LabelTable, Row, label_array, merge, refuse_test, split_sources, target_array
 from trainer.runs import TrainConfig, sha256
 
 
@@ -30,8 +30,10 @@ class TrainingData:
     """Training rows after class balance."""
     held: tuple[Row, ...]
     """Held-back rows, as labelled."""
+    targets: npt.NDArray[np.float32]
+    """(N, T) labels, or (N, T + A) confidences, that the training rows are to answer; NaN where unknown."""
     class_weights: npt.NDArray[np.float32]
-    """(T, 2) weight of each task's class in the loss."""
+    """(T or T + A, 2) weight of each target's class in the loss."""
 
     def sides(self) -> dict[str, list[str]]:
         """Content hashes of the sources on both sides, for `split.json`."""
@@ -63,7 +65,11 @@ class TrainingData:
 
 
 def prepare(
-    config: TrainConfig, tables: Sequence[LabelTable], out: Path, weights_dir: Path | None = None
+    config: TrainConfig,
+    tables: Sequence[LabelTable],
+    out: Path,
+    weights_dir: Path | None = None,
+    networks: Sequence[tuple[str, str]] = (),
 ) -> TrainingData:
     """Split labelled rows by source picture and balance the training side.
 
@@ -72,6 +78,7 @@ def prepare(
         tables: the label tables.
         out: the run folder, where the balancing rows are kept.
         weights_dir: folder with the published weights of torchvision's networks; None downloads them.
+        networks: (task, network) whose confidences are learned, in the order of the rows'.
 
     Raises:
         ConfigError: a task lacks a class on one side.
@@ -89,10 +96,19 @@ def prepare(
         ours = [replace(table, rows=_without(table.rows, held_sources)) for table in tables]
         added = [row for task in config.tasks for row in _top_up(config, task, ours, out, weights_dir)]
     training = merge([*natural, *added])
-    weights = np.ones((len(config.tasks), 2), dtype=np.float32)
-    if config.balance == "weights":
-        weights = class_weights(label_array(training, len(config.tasks)))
-    return TrainingData(tuple(tables), tuple(natural), tuple(training), tuple(held), weights)
+    if config.target == "confidence":
+        targets = target_array(training, config.tasks, networks)
+        weights = _shared_weights(len(config.tasks), networks)
+    else:
+        targets = label_array(training, len(config.tasks))
+        weights = class_weights(targets) if config.balance == "weights" else np.ones((len(config.tasks), 2), np.float32)
+    return TrainingData(tuple(tables), tuple(natural), tuple(training), tuple(held), targets, weights)
+
+
+def _shared_weights(tasks: int, networks: Sequence[tuple[str, str]]) -> npt.NDArray[np.float32]:
+    """(T + A, 2): the networks of a task weigh together what the task does."""
+    shares = [sum(task == of for of, _ in networks) for task, _ in networks]
+    return np.repeat(1 / np.array([*[1] * tasks, *shares], dtype=np.float32)[:, None], 2, axis=1)
 
 
 def _top_up(
@@ -117,13 +133,23 @@ def label_command(table: LabelTable) -> str:
         "--images": os.path.relpath(metadata["images"]),
         "--truth": metadata["truth"] and os.path.relpath(metadata["truth"]),
         "--networks": ",".join(_typed(network["source"]) for network in metadata["networks"]),
-        "--qualities": ",".join(f"{strength:g}" for kind, strength in metadata["distortions"] if kind == "jpeg"),
+        "--distortions": _typed_distortions(metadata["distortions"]),
+        "--sample": metadata.get("sample"),
+        "--reference": "pristine" if metadata.get("reference") == "pristine" else None,
         "--split": settings["split"],
         "--limit": settings["limit"],
         "--out": table.path.parent.as_posix(),
     }
     words = [str(word) for name, value in options.items() if value is not None for word in (name, value)]
     return shlex.join(["python", "-m", "trainer", "label", *words])
+
+
+def _typed_distortions(pairs: Sequence[Sequence[Any]]) -> str:
+    """`KIND=STRENGTH,...` words; a kind without strengths by its name alone."""
+    strengths: dict[str, list[str]] = {}
+    for kind, strength in pairs:
+        strengths.setdefault(kind, []).extend([] if strength is None else [f"{strength:g}"])
+    return " ".join(f"{kind}={','.join(values)}" if values else kind for kind, values in strengths.items())
 
 
 def _typed(source: str) -> str:

@@ -19,7 +19,9 @@ import torch
 from streamfilter.errors import ConfigError, InputNotFoundError, ModelError, OutputError
 from trainer.models import read_tensors
 
-UNBOUND_FIELDS = ("device", "threads", "cache_mb", "checkpoint_minutes")
+TARGETS = ("label", "confidence")
+OPTIMIZERS = ("sgd", "adamw")
+UNBOUND_FIELDS = ("device", "threads", "cache_mb", "cache_dir", "checkpoint_minutes")
 """Settings that may change when a run is resumed: they alter the speed, not the recipe."""
 
 
@@ -35,24 +37,28 @@ class TrainConfig:
     """Label folders, as typed."""
     tasks: tuple[str, ...] = ("classification", "detection")
     """Tasks to learn, in the order of the output's columns."""
+    target: str = "label"
+    """`label`: the binary labels (the paper's), or `confidence`: what each labelling network still gives the truth."""
     model: str = "resnet18"
     """Name of the architecture."""
     front: str = "residual"
     """What the backbone sees: `residual` or `rgb`, see `trainer.models.build`."""
     init: str = "none"
-    """`none` or `imagenet`."""
+    """Initial weights, see `trainer.models.build`."""
     input_size: int = 160
     """Side of the square input, pixels."""
     epochs: int = 12
     """Passes over the balanced training rows."""
     batch_size: int = 32
     """Pictures a step."""
+    optimizer: str = "sgd"
+    """`sgd` or `adamw`."""
     lr: float = 0.05
-    """Peak learning rate of SGD."""
+    """Peak learning rate."""
     momentum: float = 0.9
     """Momentum of SGD."""
     weight_decay: float = 1e-4
-    """L2 penalty of SGD."""
+    """L2 penalty of SGD, decay of AdamW."""
     warmup: float = 0.05
     """Share of all steps over which the learning rate rises linearly from 0."""
     balance: str = "relabel"
@@ -67,8 +73,12 @@ class TrainConfig:
     """`cpu` or `cuda`."""
     threads: int = 0
     """Torch's threads; 0 leaves its default."""
+    room: float = 1.25
+    """Pictures are remembered this much larger than the input, so that training can look at crops of them."""
     cache_mb: int = 2048
-    """Bound on shrunk pictures kept in memory, MiB."""
+    """Bound on shrunk pictures remembered, MiB."""
+    cache_dir: str = ""
+    """Folder in which they are remembered for other runs as well; empty for memory."""
     checkpoint_minutes: float = 5.0
     """Time between checkpoints within an epoch, minutes."""
 
@@ -84,6 +94,10 @@ class TrainConfig:
             f"weight decay {self.weight_decay} under 0": self.weight_decay >= 0,
             f"warm-up {self.warmup} outside 0-1": 0 <= self.warmup < 1,
             f"held-back share {self.holdout} outside 0-1": 0 < self.holdout < 1,
+            f"target {self.target} not in {TARGETS}": self.target in TARGETS,
+            f"optimizer {self.optimizer} not in {OPTIMIZERS}": self.optimizer in OPTIMIZERS,
+            "confidences are balanced already: use --balance none": self.target == "label" or self.balance == "none",
+            f"room {self.room} under 1": self.room >= 1,
             f"cache {self.cache_mb} MiB under 0": self.cache_mb >= 0,
         }
         problems = [problem for problem, passed in checks.items() if not passed]

@@ -27,11 +27,11 @@ class Tally:
         return cls(np.zeros((tasks, 2, 2)))
 
     def add(self, logits: npt.NDArray[np.float32], labels: npt.NDArray[np.float32]) -> None:
-        """Count a batch: (N, T) logits and (N, T) labels with NaN where unlabelled."""
+        """Count a batch: (N, T) logits and (N, T) labels, 0 to 1, with NaN where unlabelled."""
         for task in range(labels.shape[1]):
             known = ~np.isnan(labels[:, task])
             truth, score = labels[known, task], logits[known, task]
-            np.add.at(self.counts[task], (truth.astype(int), (score >= 0).astype(int)), 1)
+            np.add.at(self.counts[task], ((truth >= 0.5).astype(int), (score >= 0).astype(int)), 1)
             self.loss_sum += float(np.logaddexp(0, score).sum() - (truth * score).sum())
 
     def point(self, tasks: tuple[str, ...]) -> dict[str, Any]:

@@ -16,11 +16,11 @@ from streamfilter.errors import ConfigError, DeviceError
 from streamfilter.spec import TASKS
 from trainer import evaluate
 from trainer.balance import METHODS
-from trainer.dataset import load_tables
+from trainer.dataset import load_tables, network_names
 from trainer.loop import Loop
-from trainer.models import FRONTS, INITS, MODELS, build
+from trainer.models import FRONTS, INITS, MODELS, UtilityNet, build
 from trainer.prepare import prepare
-from trainer.runs import RunFolder, TrainConfig, command_line, git_commit, sha256
+from trainer.runs import OPTIMIZERS, TARGETS, RunFolder, TrainConfig, command_line, git_commit, sha256
 from trainer.state import State, Tally
 
 log = logging.getLogger(__name__)
@@ -50,23 +50,25 @@ def train(
     if config.threads:
         torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
-    net = build(config.model, config.tasks, config.init, weights_dir, config.front).to(device)
-    optimizer = torch.optim.SGD(
-        net.parameters(), lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay
-    )
-    state = State(net, optimizer, Tally.empty(len(config.tasks)))
-    tables = load_tables(config.labels, config.tasks)
-    recipe = {**config.recipe(), "label_sha256": [sha256(table.path) for table in tables]}
+    networks = network_names(config.labels, config.tasks) if config.target == "confidence" else ()
+    net = build(config.model, config.tasks, config.init, weights_dir, config.front, networks).to(device)
+    state = State(net, choose_optimizer(config, net), Tally.empty(len(config.tasks)))
+    tables = load_tables(config.labels, config.tasks, networks)
+    recipe = {
+        **config.recipe(),
+        "networks": [list(pair) for pair in networks],
+        "label_sha256": [sha256(table.path) for table in tables],
+    }
     folder = RunFolder(out)
     folder.create()
     resumed = folder.checkpoint_path.exists() and not fresh
     if resumed:
         resume(state, folder, recipe)
-    data = prepare(config, tables, out, weights_dir)
+    data = prepare(config, tables, out, weights_dir, networks)
     record = data.record(config.tasks)
     precision = choose_precision(device)
     if not resumed:
-        started_from = [] if config.init in INITS else _history(RunFolder(Path(config.init)))
+        started_from = _history(RunFolder(Path(config.init))) if Path(config.init).is_dir() else []
         folder.write_json(
             "run.json", {**_record(config, device, precision, command), "started_from": started_from, **record}
         )
@@ -75,8 +77,10 @@ def train(
     if not loop.run():
         return False
     net.round_weights()
-    calibration, figures = evaluate.judge_held_back(loop.held_back_logits(), data.held, config.tasks)
-    net.calibrate(*calibration)
+    logits, tasks = loop.held_back_logits(), len(config.tasks)
+    (scales, biases), figures = evaluate.judge_held_back(logits[:, :tasks], data.held, config.tasks)
+    more_scales, more_biases = evaluate.calibrate_networks(logits[:, tasks:], data.held, networks)
+    net.calibrate([*scales, *more_scales], [*biases, *more_biases])
     state.calibrated = True
     folder.update_metrics(evaluate.HELD_BACK, {"command": command, "labels": record["labels"], "tasks": figures})
     folder.save_checkpoint(state.to_checkpoint(recipe))
@@ -115,6 +119,13 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def choose_optimizer(config: TrainConfig, net: UtilityNet) -> torch.optim.Optimizer:
+    """SGD with momentum, or AdamW, over all weights."""
+    if config.optimizer == "adamw":
+        return torch.optim.AdamW(net.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    return torch.optim.SGD(net.parameters(), lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay)
+
+
 def choose_precision(device: torch.device) -> torch.dtype:
     """bfloat16 where the device multiplies it natively, else float32; the choice is logged."""
     if device.type == "cuda":
@@ -132,6 +143,7 @@ def _record(config: TrainConfig, device: torch.device, precision: torch.dtype, c
         "command": command,
         "config": config.recipe(),
         "commit": git_commit(),
+        "init_sha256": sha256(Path(config.init)) if Path(config.init).is_file() else None,
         "device": device.type,
         "precision": str(precision).removeprefix("torch."),
         "torch": torch.__version__,
@@ -166,15 +178,17 @@ def _option(flag: str, **more: Any) -> Callable[[Any], Any]:
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Run folder; goes on from its checkpoint.")
 @click.option("--tasks", default=",".join(DEFAULTS["tasks"]), show_default=True, callback=_names, help="In order.")
+@_option("--target", type=click.Choice(TARGETS), help="What to learn; confidences are richer than labels.")
 @_option("--model", type=click.Choice(MODELS), help="Architecture.")
 @_option("--front", type=click.Choice(FRONTS), help="What the backbone sees; published weights want rgb.")
-@_option("--init", help=f"Initial weights: {', '.join(INITS)}, or the folder of a finished run.")
+@_option("--init", help=f"Initial weights: {', '.join(INITS)}, or the folder of a finished run, or a weight file.")
 @_option("--input-size", help="Side of the square input, pixels.")
 @_option("--epochs", help="Passes over the balanced training rows.")
 @_option("--batch-size", help="Pictures a step.")
+@_option("--optimizer", type=click.Choice(OPTIMIZERS), help="How to learn.")
 @_option("--lr", help="Peak learning rate.")
 @_option("--momentum", help="Momentum of SGD.")
-@_option("--weight-decay", help="L2 penalty of SGD.")
+@_option("--weight-decay", help="L2 penalty of SGD, decay of AdamW.")
 @_option("--warmup", help="Share of the run over which the learning rate rises.")
 @_option("--balance", type=click.Choice(METHODS), help="How the classes are balanced.")
 @_option("--balance-rounds", help="Most rounds of augmentation and relabelling a task.")
@@ -182,7 +196,9 @@ def _option(flag: str, **more: Any) -> Callable[[Any], Any]:
 @_option("--seed", help="Of the split, the initial weights, the order and the views.")
 @_option("--device", type=click.Choice(("cpu", "cuda")), help="Where to train.")
 @_option("--threads", type=click.IntRange(0), help="Torch's threads; 0 leaves its default.")
-@_option("--cache-mb", help="Bound on shrunk pictures kept in memory, MiB.")
+@_option("--room", help="Pictures are remembered this much larger than the input, for crops.")
+@_option("--cache-mb", help="Bound on shrunk pictures remembered, MiB.")
+@_option("--cache-dir", help="Folder to remember them in, for other runs as well; else memory.")
 @_option("--checkpoint-minutes", help="Time between checkpoints within an epoch.")
 @click.option("--weights-dir", type=click.Path(path_type=Path), help="Folder of published weights; else downloaded.")
 @click.option("--fresh", is_flag=True, help="Start over even if there is a checkpoint.")

@@ -1,0 +1,136 @@
+"""Rows -> small pictures: made on demand, remembered, and shown to the training in random views."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from streamfilter.errors import OutputError
+from streamfilter.preprocess import shrink
+from trainer.augment import augment
+from trainer.dataset import Row
+from trainer.distort import apply
+from trainer.pictures import read_picture
+
+JOB_TIMEOUT_SECONDS = 600.0
+CONTRAST, TINT, LIGHT = (0.75, 1.25), (0.92, 1.08), (-20.0, 20.0)
+"""Ranges of the shifts: factors, factors of each channel, grey levels."""
+
+Made = TypeVar("Made")
+
+
+class Pictures:
+    """Small distorted pictures of rows, made on demand and remembered up to a bound."""
+
+    def __init__(self, rows: Sequence[Row], size: int, cache_mb: int = 0, folder: Path | None = None) -> None:
+        """Args:
+        rows: what to make.
+        size: side of each picture, pixels.
+        cache_mb: bound on what is remembered, MiB.
+        folder: where to remember it, for other runs on the same rows as well; None for memory.
+        """
+        self.rows = rows
+        self.size = size
+        room = min(len(rows), cache_mb * 2**20 // (size * size * 3))
+        self._cache, self._made = _room(folder and folder / self._key(), (room, size, size, 3))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def cached_bytes(self) -> int:
+        """Size of the pictures remembered so far."""
+        return int(self._made.sum()) * self.size * self.size * 3
+
+    def __getitem__(self, index: int) -> npt.NDArray[np.uint8]:
+        """(S, S, 3) uint8 RGB, 0-255.
+
+        Raises:
+            PictureError: the picture cannot be read.
+        """
+        if index >= len(self._made):
+            return self._make(self.rows[index])
+        if not self._made[index]:
+            self._cache[index] = self._make(self.rows[index])
+            self._made[index] = True
+        small: npt.NDArray[np.uint8] = self._cache[index]
+        return small
+
+    def batch(self, indices: Sequence[int] | npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+        """(N, S, S, 3) uint8 RGB, 0-255."""
+        return np.stack([self[int(index)] for index in indices])
+
+    def _key(self) -> str:
+        names = [f"{row.content_hash} {row.distortion} {row.augmentation}" for row in self.rows]
+        return hashlib.sha256("\n".join([str(self.size), *names]).encode()).hexdigest()[:16]
+
+    def _make(self, row: Row) -> npt.NDArray[np.uint8]:
+        rgb = read_picture(row.images / row.picture)[0]
+        if row.augmentation:
+            rgb = augment(rgb, row.augmentation)[0]
+        return shrink(np.ascontiguousarray(apply(rgb, row.distortion)), self.size)
+
+
+def _room(path: Path | None, shape: tuple[int, ...]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+    """Place for pictures and whether each is there, in memory or as two sparse files that outlive the process."""
+    if path is None or not shape[0]:
+        return np.empty(shape, dtype=np.uint8), np.zeros(shape[0], dtype=bool)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        kept = path.with_suffix(".pictures").exists() and path.with_suffix(".made").exists()
+        mode: Any = "r+" if kept else "w+"
+        pictures = np.memmap(path.with_suffix(".pictures"), np.uint8, mode, shape=shape)
+        return pictures, np.memmap(path.with_suffix(".made"), np.bool_, mode, shape=shape[:1])
+    except (OSError, ValueError) as error:
+        raise OutputError(f"pictures cannot be kept in {path.parent}: {error}; choose another --cache-dir") from error
+
+
+def vary(images: npt.NDArray[np.uint8], size: int, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+    """Random views of a batch: crops brought to the input size, half of them mirrored, light and colour shifted.
+
+    The distortion stays what it was, and so does the label: a network must not know the pictures by heart.
+
+    Args:
+        images: (N, C, C, 3) uint8 RGB, C >= size.
+        size: side of the result, pixels.
+        rng: decides.
+
+    Returns:
+        (N, size, size, 3) uint8 RGB, 0-255.
+    """
+    views = np.empty((len(images), size, size, 3), dtype=np.uint8)
+    for view, image in zip(views, images, strict=True):
+        height, width = rng.integers(size, image.shape[0] + 1, 2)
+        top, left = rng.integers(0, image.shape[0] - height + 1), rng.integers(0, image.shape[0] - width + 1)
+        cut = shrink(np.ascontiguousarray(image[top : top + height, left : left + width]), size)
+        gain = rng.uniform(*CONTRAST) * rng.uniform(*TINT, 3)
+        shifted = (cut.astype(np.float32) - 128) * gain + 128 + rng.uniform(*LIGHT)
+        view[:] = np.clip(shifted, 0, 255)[:, :: rng.choice((-1, 1))]
+    return views
+
+
+def prefetch(jobs: Iterable[Callable[[], Made]], ahead: int = 4, workers: int = 2) -> Iterator[Made]:
+    """Results of the jobs in order, made in background threads up to `ahead` before they are asked for.
+
+    Raises:
+        Exception: whatever a job raised, in the reader's thread.
+        TimeoutError: a job took longer than ten minutes.
+    """
+    pending: deque[Future[Made]] = deque()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="prefetch")
+    try:
+        for job in jobs:
+            pending.append(pool.submit(job))
+            if len(pending) > ahead:
+                yield pending.popleft().result(JOB_TIMEOUT_SECONDS)
+        while pending:
+            yield pending.popleft().result(JOB_TIMEOUT_SECONDS)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
