@@ -254,6 +254,16 @@ def test_relabelling_keeps_the_class(folder):
     assert more["correct_probability"].to_pylist()[1] != pristine["unsure"]["correct_probability"]
 
 
+def test_relabelling_keeps_the_pristine_decision_as_the_reference(folder):
+    """`whole` sees a bus (category 6) that is not in the truth, which gives no more than the splits here."""
+    label(detection_job(folder, reference="pristine", networks=(str(folder / "whole.onnx"),), limit=1))
+    table = read_table(folder / "labels" / "detection.parquet")
+    more = relabel(metadata_of(table), [("p0.png", 4, QUALITIES[0])], workers=1)
+    for rows in (table, more):
+        assert 6 in rows["truth_category_ids"].to_pylist()[0]
+        assert rows["split"].to_pylist()[0] == "dev"
+
+
 def test_relabelling_refuses_what_is_not_as_it_was(folder):
     label(job(folder))
     metadata = metadata_of(read_table(folder / "labels" / "classification.parquet"))
