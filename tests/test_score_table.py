@@ -20,8 +20,10 @@ from trainer.distort import PRISTINE, Distortion, apply
 from trainer.parts import Parts
 from trainer.pictures import read_picture
 from trainer.rivals import RIVALS, Case
+from trainer.runs import TrainConfig
 from trainer.score import ScoreJob, read_scores, score, score_columns
 from trainer.tables import METADATA_KEY, schema
+from trainer.train import train
 
 COUNT = 3
 KEYS = ["picture", "content_hash", "split", "distortion", "strength", "images"]
@@ -217,3 +219,18 @@ def test_bad_files_are_refused(labels: Path, tmp_path: Path) -> None:
     (labels / "detection.parquet").write_bytes(b"PAR1")
     with pytest.raises(InputError, match=r"detection\.parquet cannot be read"):
         score(job_of(labels))
+
+
+def test_a_run_also_says_what_it_thinks_of_each_labelling_network(tmp_path):
+    labels = write_labels(tmp_path, 12)
+    config = TrainConfig(
+        labels=(str(labels),), tasks=("classification",), model="nano", front="unit", target="confidence",
+        balance="none", input_size=32, epochs=1, batch_size=8, threads=1, cache_mb=4, holdout=0.4,
+    )  # fmt: skip
+    assert train(config, tmp_path / "tiny")
+    score(ScoreJob((labels,), tmp_path / "scores.parquet", runs=(tmp_path / "tiny",), rivals=(), workers=1))
+    table = read_scores(tmp_path / "scores.parquet")
+    assert score_columns(table) == ["tiny:classification", "tiny:classification:detail"]
+    for name in score_columns(table):
+        values = table[name].to_numpy()
+        assert ((values >= 0) & (values <= 1)).all()

@@ -52,6 +52,8 @@ class ScoreJob:
     """The table, ending in `.parquet`."""
     models: tuple[str, ...] = ()
     """Utility models: names in `streamfilter/models`, or ONNX paths."""
+    runs: tuple[Path, ...] = ()
+    """Folders of finished training runs, asked about each labelling network as well."""
     rivals: tuple[str, ...] = tuple(RIVALS)
     """Keys of `RIVALS`."""
     energy_network: Path | None = None
@@ -77,7 +79,7 @@ def score(job: ScoreJob, show_progress: bool = False) -> list[str]:
 
     Its columns are picture, content_hash, split, distortion, strength (null for pristine), images (folder of the
     pictures), and a float64 column a score: the rivals by name, `energy` and `fisher_information`, and
-    `<model name>:<task>` for the models.
+    `<model name>:<task>` for the models and runs, and `<run>:<task>:<network>` for what a run says of its networks.
 
     Returns:
         One line for each picture that was skipped because it cannot be decoded or distorted, or is no longer the one
@@ -141,6 +143,7 @@ def _scorers(job: ScoreJob) -> list[Scorer]:
         classifier = Classifier(job.energy_network)
         scorers.append(Scorer(classifier.names, classifier.sha256, classifier))
     scorers += [_of_model(UtilityModel(name)) for name in job.models]
+    scorers += [_of_run(folder) for folder in job.runs]
     columns = [name for scorer in scorers for name in scorer.columns]
     if not columns or len(set(columns)) != len(columns):
         raise ConfigError(f"scores need different names, at least one; got {', '.join(columns) or 'none'}")
@@ -152,6 +155,13 @@ def _of_rival(name: str) -> Scorer:
 
 
 def _of_model(model: UtilityModel) -> Scorer:
+    return Scorer(model.names, model.sha256, lambda case: model(case.rgb))
+
+
+def _of_run(folder: Path) -> Scorer:
+    from trainer.run_model import RunModel
+
+    model = RunModel(folder)
     return Scorer(model.names, model.sha256, lambda case: model(case.rgb))
 
 
@@ -230,6 +240,10 @@ def _part(columns: Sequence[str], answers: Iterable[list[Row] | PictureError]) -
     "--labels", type=click.Path(path_type=Path), multiple=True, required=True, help="Folder of label tables; again."
 )
 @click.option("--model", "models", multiple=True, help="Utility model: a shipped name or an ONNX file; again.")
+@click.option(
+    "--run", "runs", type=click.Path(path_type=Path), multiple=True,
+    help="Folder of a finished run: its tasks and its labelling networks; again.",
+)  # fmt: skip
 @click.option(
     "--rival", "rivals", type=click.Choice(tuple(RIVALS)), multiple=True, help="Only this rival; again. Default: all."
 )

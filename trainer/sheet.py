@@ -13,7 +13,7 @@ from streamfilter.frame import RGB
 from trainer.distort import KINDS, Distortion, apply
 from trainer.pictures import read_picture
 
-SIDE, MARGIN, CAPTION = 224, 6, 18
+SIDE, MARGIN, CAPTION = 144, 6, 16
 LEVELS = (1, 2, 3, 4, 5)
 INK, PAPER = (20, 20, 20), (250, 250, 250)
 

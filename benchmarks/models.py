@@ -1,0 +1,78 @@
+"""How many pictures a second each model scores, in turns within one run: python -m benchmarks.models [MODEL...]"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+from pathlib import Path
+
+import click
+import numpy as np
+import onnxruntime
+
+MODELS = Path(__file__).parent.parent / "streamfilter" / "models"
+BATCH = 8
+
+
+def open_session(model: Path, threads: int) -> onnxruntime.InferenceSession:
+    """A CPU session on so many threads."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def seconds_a_batch(session: onnxruntime.InferenceSession, size: int) -> float:
+    """Time of one batch of random pictures."""
+    images = np.random.default_rng(0).integers(0, 256, (BATCH, size, size, 3), dtype=np.uint8)
+    start = time.perf_counter()
+    session.run(None, {"images": images})
+    return time.perf_counter() - start
+
+
+def input_size(session: onnxruntime.InferenceSession) -> int:
+    """Side of the model's square input, pixels."""
+    return int(session.get_inputs()[0].shape[1])
+
+
+def processor() -> str:
+    """The processor's name."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+@click.command()
+@click.argument("models", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--rounds", default=15, show_default=True, help="Turns of every model.")
+@click.option("--threads", default=os.cpu_count() or 1, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), help="JSON to write as well.")
+def main(models: tuple[Path, ...], rounds: int, threads: int, out: Path | None) -> None:
+    """Print a Markdown table: pictures a second (median of the rounds), and how many times the slowest model's."""
+    paths = models or tuple(sorted(MODELS.glob("*.onnx")))
+    sessions = {path.stem: open_session(path, threads) for path in paths}
+    times: dict[str, list[float]] = {name: [] for name in sessions}
+    for number in range(rounds + 1):
+        for name, session in sessions.items():
+            seconds = seconds_a_batch(session, input_size(session))
+            if number:
+                times[name].append(seconds)
+    medians = {name: float(np.median(values)) for name, values in times.items()}
+    slowest = max(medians.values())
+    click.echo(
+        f"{processor()}, {threads} threads, onnxruntime {onnxruntime.__version__}, batches of {BATCH}, {rounds} turns\n"
+    )
+    click.echo("| model | input | file, MB | pictures a second | times the slowest |\n|---|---|---|---|---|")
+    rows = []
+    for name, path in zip(sessions, paths, strict=True):
+        size, megabytes = input_size(sessions[name]), path.stat().st_size / 1e6
+        rate, ratio = BATCH / medians[name], slowest / medians[name]
+        rows.append({"model": name, "input": size, "megabytes": megabytes, "per_second": rate, "ratio": ratio})
+        click.echo(f"| {name} | {size} x {size} | {megabytes:.1f} | {rate:.0f} | {ratio:.1f} |")
+    if out:
+        out.write_text(json.dumps({"processor": processor(), "threads": threads, "models": rows}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
