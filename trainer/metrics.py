@@ -1,4 +1,4 @@
-"""How good a score is: accuracy, ranking and calibration figures, and the JPEG-quality oracle beside them."""
+"""How good a score is: accuracy, ranking, correlation, overlap and calibration figures, and the best threshold."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
+from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import average_precision_score, balanced_accuracy_score, roc_auc_score, roc_curve
 
 ECE_BINS = 15
 LEAST_SCALE = 1e-3
 KEEP_SHARES = (0.8, 0.85, 0.9, 0.95, 0.99)
+OVERLAP_BINS = 50
 
 Floats = npt.NDArray[np.floating[Any]]
+Labels = npt.NDArray[np.integer[Any]]
 
 
-def figures(probabilities: Floats, labels: Floats) -> dict[str, Any]:
+def figures(probabilities: Floats, labels: Floats | Labels) -> dict[str, Any]:
     """Figures of a probability against 0/1 labels.
 
     Args:
@@ -41,7 +44,7 @@ def figures(probabilities: Floats, labels: Floats) -> dict[str, Any]:
     }
 
 
-def expected_calibration_error(probabilities: Floats, labels: Floats, bins: int = ECE_BINS) -> float:
+def expected_calibration_error(probabilities: Floats, labels: Floats | Labels, bins: int = ECE_BINS) -> float:
     """Mean gap between the probability and the share of useful pictures, over equally wide bins.
 
     ECE = sum_b n_b / N * |mean p in b - share of 1 in b|.
@@ -53,7 +56,7 @@ def expected_calibration_error(probabilities: Floats, labels: Floats, bins: int 
 
     Source: Guo et al. 2017, eq. (3), on the probability of one class as there are two.
     """
-    places = np.minimum((probabilities * bins).astype(int), bins - 1)
+    places = _places(probabilities, bins)
     gaps = np.bincount(places, weights=probabilities - labels, minlength=bins)
     return float(np.abs(gaps).sum() / len(labels))
 
@@ -72,26 +75,130 @@ def thresholds_to_keep(probabilities: Floats, labels: Floats) -> dict[str, float
     }
 
 
-def quality_oracle(quality: Floats, labels: Floats) -> dict[str, Any]:
-    """What the best threshold on the true JPEG quality reaches on these very rows.
+def auroc(scores: Floats, labels: Floats | Labels) -> float | None:
+    """Area under the ROC curve; None where one class is absent or a score is NaN.
 
     Args:
-        quality: (N,) JPEG quality, 101 for pristine.
+        scores: (N,) higher is more useful.
+        labels: (N,) 0 or 1.
+    """
+    if not _judgeable(scores, labels):
+        return None
+    return float(roc_auc_score(labels.astype(int), scores))
+
+
+def balanced_accuracy(scores: Floats, labels: Floats | Labels, threshold: float = 0.5) -> float | None:
+    """Mean of the shares of useful and of non-useful rows told right when useful is predicted from `threshold` on.
+
+    Args:
+        scores: (N,) higher is more useful.
+        labels: (N,) 0 or 1.
+        threshold: least score of a row predicted useful.
+
+    Returns:
+        0-1; None where one class is absent or a score is NaN.
+    """
+    if not _judgeable(scores, labels):
+        return None
+    return float(balanced_accuracy_score(labels.astype(int), scores >= threshold))
+
+
+def best_threshold(scores: Floats, labels: Floats | Labels) -> dict[str, float | None]:
+    """What the best threshold on a score reaches on these very rows.
+
+    Args:
+        scores: (N,) higher is more useful.
         labels: (N,) 0 or 1.
 
     Returns:
-        balanced_accuracy, threshold (useful from this quality on) and auroc; None where one class is absent.
+        balanced_accuracy, threshold (useful from this score on; None when nothing is best called useful) and auroc; all
+        None where one class is absent or a score is NaN.
     """
-    if not 0 < labels.sum() < len(labels):
+    if not _judgeable(scores, labels):
         return {"balanced_accuracy": None, "threshold": None, "auroc": None}
-    false_positive, true_positive, thresholds = roc_curve(labels.astype(int), quality, drop_intermediate=False)
+    false_positive, true_positive, thresholds = roc_curve(labels.astype(int), scores, drop_intermediate=False)
     balanced = (true_positive + 1 - false_positive) / 2
     best = int(balanced.argmax())
     return {
         "balanced_accuracy": float(balanced[best]),
         "threshold": float(thresholds[best]) if np.isfinite(thresholds[best]) else None,
-        "auroc": float(roc_auc_score(labels.astype(int), quality)),
+        "auroc": auroc(scores, labels),
     }
+
+
+def quality_oracle(quality: Floats, labels: Floats) -> dict[str, float | None]:
+    """What the best threshold on the true JPEG quality reaches on these very rows, as `best_threshold`.
+
+    Args:
+        quality: (N,) JPEG quality, 101 for pristine.
+        labels: (N,) 0 or 1.
+    """
+    return best_threshold(quality, labels)
+
+
+def _judgeable(scores: Floats, labels: Floats | Labels) -> bool:
+    return bool(0 < (labels > 0).sum() < len(labels) and not np.isnan(scores).any())
+
+
+def correlations(scores: Floats, values: Floats) -> dict[str, float | None]:
+    """Rank and linear correlation of a score with a continuous utility.
+
+    Args:
+        scores: (N,) higher is more useful.
+        values: (N,) utilities; rows where it is NaN do not count.
+
+    Returns:
+        srcc (Spearman) and plcc (Pearson, without a fitted curve between them); None where either side is constant, a
+        score is NaN or fewer than two rows count.
+    """
+    known = ~np.isnan(values)
+    left, right = scores[known], values[known]
+    if len(left) < 2 or np.isnan(left).any() or np.ptp(left) == 0 or np.ptp(right) == 0:
+        return {"srcc": None, "plcc": None}
+    return {"srcc": float(spearmanr(left, right).statistic), "plcc": float(pearsonr(left, right).statistic)}
+
+
+def overlap_coefficient(scores: Floats, labels: Floats | Labels, bins: int = OVERLAP_BINS) -> float | None:
+    """How much of the histograms of useful and non-useful rows lies on each other: 0 apart, 1 the same.
+
+    OVL = sum_b min(share of the useful rows in b, share of the non-useful rows in b), over bins that each hold an equal
+    number of the two classes' rows together, so that it does not depend on the score's scale or tails.
+
+    Args:
+        scores: (N,) higher is more useful.
+        labels: (N,) 0 or 1.
+        bins: number of bins; equal scores share one.
+
+    Returns:
+        0-1; None where one class is absent or a score is NaN.
+    """
+    if not _judgeable(scores, labels):
+        return None
+    edges = np.quantile(scores, np.linspace(0, 1, bins + 1)[1:-1])
+    places = np.searchsorted(edges, scores, side="right")
+    sides = [np.bincount(places[side], minlength=bins) / side.sum() for side in (labels > 0, labels <= 0)]
+    return float(np.minimum(*sides).sum())
+
+
+def reliability(probabilities: Floats, labels: Floats | Labels, bins: int = ECE_BINS) -> list[dict[str, float | int]]:
+    """The points of a reliability diagram: for each bin that holds rows, count, mean_probability and share_useful.
+
+    Args:
+        probabilities: (N,) probability of useful, 0-1.
+        labels: (N,) 0 or 1.
+        bins: number of equally wide bins on [0, 1].
+    """
+    places = _places(probabilities, bins)
+    points: list[dict[str, float | int]] = []
+    for place in np.unique(places):
+        here = places == place
+        means = {"mean_probability": float(probabilities[here].mean()), "share_useful": float(labels[here].mean())}
+        points.append({"count": int(here.sum()), **means})
+    return points
+
+
+def _places(probabilities: Floats, bins: int) -> npt.NDArray[np.int64]:
+    return np.minimum((probabilities * bins).astype(np.int64), bins - 1)
 
 
 def fit_platt(logits: Floats, labels: Floats) -> tuple[float, float]:

@@ -1,0 +1,107 @@
+"""The score table, joined to the rows it scored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from streamfilter.errors import ConfigError, InputError, InputNotFoundError
+from streamfilter.spec import TASKS
+from trainer.judge.oracle import StrengthOracle
+from trainer.judge.rows import Evidence, Floats
+
+TRUE_QUALITY = "true_quality"
+STRENGTH_ORACLE = "distortion_oracle"
+PRISTINE_QUALITY = 101.0
+KEYS = ("content_hash", "distortion", "strength")
+NOT_SCORES = (*KEYS, "picture", "split", "images")
+
+
+def read_scores(path: Path) -> pa.Table:
+    """A score table.
+
+    Raises:
+        InputNotFoundError: there is no such file.
+        InputError: it cannot be read or lacks a key column.
+    """
+    if not path.is_file():
+        raise InputNotFoundError(f"no score table {path}; make one with `python -m trainer score`")
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"score table {path} cannot be read: {error}") from error
+    missing = [name for name in KEYS if name not in table.column_names]
+    if missing:
+        raise InputError(f"score table {path} lacks the column {missing[0]}; make it with `python -m trainer score`")
+    return table
+
+
+def with_scores(evidence: Evidence, table: pa.Table, models: Sequence[str]) -> Evidence:
+    """The rows with the scores of these models and of every rival in the table.
+
+    Args:
+        evidence: the rows.
+        table: a score table; more rows than these are welcome.
+        models: names before the `:` of the models' columns; one that only has heads for another task is in `across`.
+
+    Raises:
+        ConfigError: a model has no column.
+        InputError: a row has no score, or a model's score is NaN.
+    """
+    scored = table.take(pa.array(_places(evidence, table)))
+    columns = {name: scored[name].to_numpy() for name in table.column_names if name not in NOT_SCORES}
+    own, heads, across = {}, {}, {}
+    for model in models:
+        mine = {name: values for name, values in columns.items() if name.split(":")[0] == model and ":" in name}
+        _check(model, mine, columns)
+        if f"{model}:{evidence.task}" in mine:
+            own[model] = mine[f"{model}:{evidence.task}"]
+        for network in evidence.networks:
+            if f"{model}:{evidence.task}:{network}" in mine:
+                heads[model, network] = mine[f"{model}:{evidence.task}:{network}"]
+        others = [f"{model}:{task}" for task in TASKS if task != evidence.task]
+        across.update({name: mine[name] for name in others if name in mine})
+    rivals = {name: values.astype(np.float64) for name, values in columns.items() if ":" not in name}
+    return replace(evidence, models=tuple(own), scores={**own, **rivals}, heads=heads, across=across)
+
+
+def _places(evidence: Evidence, table: pa.Table) -> list[int]:
+    keys = zip(*(table[name].to_pylist() for name in KEYS), strict=True)
+    known = {key: place for place, key in enumerate(keys)}
+    places = [known.get(key, -1) for key in evidence.identities()]
+    missing = places.count(-1)
+    if missing:
+        raise InputError(
+            f"{missing} of {len(places)} {evidence.task} rows have no score: "
+            "run `python -m trainer score` on these label folders"
+        )
+    return places
+
+
+def _check(model: str, mine: dict[str, Floats], columns: dict[str, Floats]) -> None:
+    if not mine:
+        known = sorted({name.split(":")[0] for name in columns if ":" in name})
+        raise ConfigError(f"the score table has no model {model!r}, known: {', '.join(known) or 'none'}")
+    for name, values in mine.items():
+        if np.isnan(values).any():
+            raise InputError(f"{np.isnan(values).sum()} rows have no {name}: run `python -m trainer score` again")
+
+
+def with_oracles(evidence: Evidence, oracle: StrengthOracle | None) -> Evidence:
+    """The rows with the oracles' scores, put between the models and the rivals.
+
+    The true JPEG quality stands where every row is JPEG or pristine, what knows distortion and strength where `oracle`
+    was given.
+    """
+    oracles = {}
+    if np.isin(evidence.distortion, ("jpeg", "pristine")).all():
+        oracles[TRUE_QUALITY] = np.where(np.isnan(evidence.strength), PRISTINE_QUALITY, evidence.strength)
+    if oracle is not None:
+        oracles[STRENGTH_ORACLE] = oracle.predict(evidence.distortion, evidence.strength)
+    own = {name: evidence.scores[name] for name in evidence.models}
+    return replace(evidence, scores={**own, **oracles, **evidence.scores})
