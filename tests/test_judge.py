@@ -29,7 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def request(folder: Path, what: str, out: Path, **changes: object) -> Request:
     usual = {
-        "labels": (folder / "test",), "scores": folder / "scores.parquet", "models": ("ours",),
+        "labels": (folder / "test",), "scores": (folder / "scores.parquet",), "models": ("ours",),
         "dev_labels": (folder / "dev",), "rows": "all",
     }  # fmt: skip
     return Request(what, out=out, **{**usual, **changes})
@@ -75,7 +75,7 @@ def test_a_row_of_two_tables_counts_once_and_networks_keep_their_columns(folder:
 
 def test_scores_are_joined_by_source_distortion_and_strength(folder: Path) -> None:
     evidence = load_evidence([folder / "test" / "detection.parquet"])
-    found = with_scores(evidence.take(np.array([7, 2])), read_scores(folder / "scores.parquet"), ["ours"])
+    found = with_scores(evidence.take(np.array([7, 2])), [read_scores(folder / "scores.parquet")], ["ours"])
     assert found.models == ("ours",)
     assert found.identities() == [("detection1", "jpeg", 50.0), ("detection0", "jpeg", 10.0)]
     assert found.scores["energy"].tolist() == [1, 0]
@@ -88,12 +88,15 @@ def test_missing_scores_and_models_are_refused(folder: Path, tmp_path: Path) -> 
     evidence = load_evidence([folder / "test" / "classification.parquet"])
     few = write_scores(tmp_path / "few.parquet", range(4))
     with pytest.raises(InputError, match=r"8 of 24 classification rows have no score: run `python -m trainer score`"):
-        with_scores(evidence, read_scores(few), ["ours"])
+        with_scores(evidence, [read_scores(few)], ["ours"])
     with pytest.raises(ConfigError, match="no model 'theirs', known: ours"):
-        with_scores(evidence, read_scores(folder / "scores.parquet"), ["theirs"])
+        with_scores(evidence, [read_scores(folder / "scores.parquet")], ["theirs"])
+    more = write_scores(tmp_path / "more.parquet", other=lambda *_: 0.5)
+    joined = with_scores(evidence, [read_scores(folder / "scores.parquet"), read_scores(more)], ["ours"])
+    assert {"ours", "energy", "other"} <= set(joined.scores)
     gaps = write_scores(tmp_path / "gaps.parquet", **{"ours:classification": lambda *_: float("nan")})
     with pytest.raises(InputError, match="24 rows have no ours:classification"):
-        with_scores(evidence, read_scores(gaps), ["ours"])
+        with_scores(evidence, [read_scores(gaps)], ["ours"])
     with pytest.raises(InputNotFoundError, match="python -m trainer score"):
         read_scores(tmp_path / "none.parquet")
 
@@ -125,7 +128,7 @@ def test_a_head_for_one_network_judges_its_row(folder: Path, tmp_path: Path) -> 
         tmp_path / "scores.parquet",
         **{"ours:classification:bold": lambda task, source, quality: 0.9 if survives(source, quality, 1) else 0.1},
     )
-    judge(request(folder, "networks", tmp_path, scores=scores))
+    judge(request(folder, "networks", tmp_path, scores=(scores,)))
     rows = figures(tmp_path, "networks")["classification"]
     assert rows["bold"]["scorers"]["ours"]["balanced_accuracy"] == 1
     assert rows["calm"]["scorers"]["ours"]["balanced_accuracy"] < 1

@@ -228,9 +228,9 @@ def test_a_run_also_says_what_it_thinks_of_each_labelling_network(tmp_path):
         balance="none", input_size=32, epochs=1, batch_size=8, threads=1, cache_mb=4, holdout=0.4,
     )  # fmt: skip
     assert train(config, tmp_path / "tiny")
-    score(ScoreJob((labels,), tmp_path / "scores.parquet", runs=(tmp_path / "tiny",), rivals=(), workers=1))
+    score(ScoreJob((labels,), tmp_path / "scores.parquet", runs=(f"small={tmp_path / 'tiny'}",), rivals=(), workers=1))
     table = read_scores(tmp_path / "scores.parquet")
-    assert score_columns(table) == ["tiny:classification", "tiny:classification:detail"]
+    assert score_columns(table) == ["small:classification", "small:classification:detail"]
     for name in score_columns(table):
         values = table[name].to_numpy()
         assert ((values >= 0) & (values <= 1)).all()

@@ -17,18 +17,21 @@ class RunModel:
     """The network of a run folder; may be asked by many threads, each question on one thread.
 
     Args:
-        folder: of a finished `python -m trainer train`; its name is the model's.
+        place: the folder of a finished `python -m trainer train`, whose name is the model's, or NAME=FOLDER.
 
     Raises:
         ModelError: the run is not finished, or damaged.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, place: str) -> None:
+        name, _, path = place.rpartition("=")
+        folder = Path(path)
+        name = name or folder.resolve().name
         self.net = load(folder)
         self.size = int(RunFolder(folder).read_json("run.json")["config"]["input_size"])
         self.sha256 = sha256(folder / "checkpoint.pt")
-        tasks = [f"{folder.resolve().name}:{task}" for task in self.net.tasks]
-        self.names = (*tasks, *(f"{folder.resolve().name}:{task}:{network}" for task, network in self.net.networks))
+        tasks = [f"{name}:{task}" for task in self.net.tasks]
+        self.names = (*tasks, *(f"{name}:{task}:{network}" for task, network in self.net.networks))
         torch.set_num_threads(1)
 
     def __call__(self, rgb: RGB) -> tuple[float, ...]:

@@ -52,8 +52,8 @@ class ScoreJob:
     """The table, ending in `.parquet`."""
     models: tuple[str, ...] = ()
     """Utility models: names in `streamfilter/models`, or ONNX paths."""
-    runs: tuple[Path, ...] = ()
-    """Folders of finished training runs, asked about each labelling network as well."""
+    runs: tuple[str, ...] = ()
+    """Finished training runs, FOLDER or NAME=FOLDER, asked about each labelling network as well."""
     rivals: tuple[str, ...] = tuple(RIVALS)
     """Keys of `RIVALS`."""
     energy_network: Path | None = None
@@ -143,7 +143,7 @@ def _scorers(job: ScoreJob) -> list[Scorer]:
         classifier = Classifier(job.energy_network)
         scorers.append(Scorer(classifier.names, classifier.sha256, classifier))
     scorers += [_of_model(UtilityModel(name)) for name in job.models]
-    scorers += [_of_run(folder) for folder in job.runs]
+    scorers += [_of_run(place) for place in job.runs]
     columns = [name for scorer in scorers for name in scorer.columns]
     if not columns or len(set(columns)) != len(columns):
         raise ConfigError(f"scores need different names, at least one; got {', '.join(columns) or 'none'}")
@@ -158,10 +158,10 @@ def _of_model(model: UtilityModel) -> Scorer:
     return Scorer(model.names, model.sha256, lambda case: model(case.rgb))
 
 
-def _of_run(folder: Path) -> Scorer:
+def _of_run(place: str) -> Scorer:
     from trainer.run_model import RunModel
 
-    model = RunModel(folder)
+    model = RunModel(place)
     return Scorer(model.names, model.sha256, lambda case: model(case.rgb))
 
 
@@ -241,8 +241,8 @@ def _part(columns: Sequence[str], answers: Iterable[list[Row] | PictureError]) -
 )
 @click.option("--model", "models", multiple=True, help="Utility model: a shipped name or an ONNX file; again.")
 @click.option(
-    "--run", "runs", type=click.Path(path_type=Path), multiple=True,
-    help="Folder of a finished run: its tasks and its labelling networks; again.",
+    "--run", "runs", multiple=True, metavar="[NAME=]FOLDER",
+    help="Finished training run: its tasks and its labelling networks; again.",
 )  # fmt: skip
 @click.option(
     "--rival", "rivals", type=click.Choice(tuple(RIVALS)), multiple=True, help="Only this rival; again. Default: all."

@@ -60,10 +60,10 @@ class Request:
     """Folders of label tables that judge."""
     out: Path
     """Where the report goes."""
-    scores: Path | None = None
-    """The score table; not needed for `leak`."""
+    scores: tuple[Path, ...] = ()
+    """The score tables; not needed for `leak`."""
     models: tuple[str, ...] = ()
-    """Models of the score table."""
+    """Models of the score tables."""
     dev_labels: tuple[Path, ...] = ()
     """Folders of development label tables: the oracle's, and what `leak` compares with."""
     runs: tuple[Path, ...] = ()
@@ -78,7 +78,7 @@ class Request:
         checks = {
             f"unknown table {self.what!r}, known: {', '.join((*WHATS, LEAK))}": leaks or self.what in WHATS,
             "--labels must name a folder": bool(self.labels),
-            f"{self.what} needs --scores": leaks or self.scores is not None,
+            f"{self.what} needs --scores": leaks or bool(self.scores),
             f"{self.what} needs a --model": leaks or bool(self.models),
             "distortions needs --oracle-labels, the development label tables": self.what != "distortions"
             or bool(self.dev_labels),
@@ -108,22 +108,22 @@ def judge(request: Request, command: str = "") -> str:
     paths = label_paths(request.labels)
     sources = [_source(task, path) for task, found in paths.items() for path in found]
     name = request.name or request.what
-    if request.what == LEAK or request.scores is None:
+    if request.what == LEAK:
         return write(_leaks(request, paths), request.out, name, command, sources, "every source picture", {})
     what = WHATS[request.what]
     rows = request.rows or what.rows
     evidences = [_evidence(request, found, rows) for found in paths.values()]
     report: Report = import_module(f"trainer.judge.{what.module}").judge(evidences)
-    scores = {request.scores.as_posix(): sha256(request.scores)}
+    scores = {path.as_posix(): sha256(path) for path in request.scores}
     return write(report, request.out, name, command, sources, IN_WORDS[rows], scores)
 
 
 def _evidence(request: Request, paths: Sequence[Path], rows: str) -> Evidence:
-    assert request.scores is not None
     evidence = load_evidence(paths).select(rows)
-    evidence = with_scores(evidence, read_scores(request.scores), request.models)
+    evidence = with_scores(evidence, [read_scores(path) for path in request.scores], request.models)
     if not evidence.models and not (evidence.across and request.what == "figure2"):
-        raise InputError(f"{request.scores} has no {evidence.task} score of {', '.join(request.models)}")
+        where = ", ".join(map(str, request.scores))
+        raise InputError(f"{where} has no {evidence.task} score of {', '.join(request.models)}")
     return with_oracles(evidence, _oracle(request.dev_labels, evidence.task))
 
 
@@ -154,8 +154,11 @@ def _source(task: str, path: Path) -> Source:
 @click.option(
     "--labels", type=click.Path(path_type=Path), required=True, multiple=True, help="Label tables; may repeat."
 )
-@click.option("--scores", type=click.Path(path_type=Path), help="Score table of `python -m trainer score`.")
-@click.option("--model", "models", multiple=True, help="Name of a model in the score table; may repeat.")
+@click.option(
+    "--scores", type=click.Path(path_type=Path), multiple=True,
+    help="Score table of `python -m trainer score`; may repeat.",
+)  # fmt: skip
+@click.option("--model", "models", multiple=True, help="Name of a model in the score tables; may repeat.")
 @click.option(
     "--oracle-labels", "dev_labels", type=click.Path(path_type=Path), multiple=True,
     help="Development label tables that the distortion oracle knows, and that `leak` compares with; may repeat.",

@@ -41,20 +41,22 @@ def read_scores(path: Path) -> pa.Table:
     return table
 
 
-def with_scores(evidence: Evidence, table: pa.Table, models: Sequence[str]) -> Evidence:
-    """The rows with the scores of these models and of every rival in the table.
+def with_scores(evidence: Evidence, tables: Sequence[pa.Table], models: Sequence[str]) -> Evidence:
+    """The rows with the scores of these models and of every rival in the tables.
 
     Args:
         evidence: the rows.
-        table: a score table; more rows than these are welcome.
+        tables: score tables; more rows than these are welcome, and of a column in two tables the last one counts.
         models: names before the `:` of the models' columns; one that only has heads for another task is in `across`.
 
     Raises:
         ConfigError: a model has no column.
         InputError: a row has no score, or a model's score is NaN.
     """
-    scored = table.take(pa.array(_places(evidence, table)))
-    columns = {name: scored[name].to_numpy() for name in table.column_names if name not in NOT_SCORES}
+    columns: dict[str, Floats] = {}
+    for table in tables:
+        scored = table.take(pa.array(_places(evidence, table)))
+        columns.update({name: scored[name].to_numpy() for name in table.column_names if name not in NOT_SCORES})
     own, heads, across = {}, {}, {}
     for model in models:
         mine = {name: values for name, values in columns.items() if name.split(":")[0] == model and ":" in name}
