@@ -142,6 +142,17 @@ def test_a_view_keeps_a_flat_picture_flat_and_half_are_mirrored():
     assert np.ptp(flat, axis=(1, 2)).max() == 0
 
 
+def test_patches_keep_the_scale_of_the_view():
+    """A ramp of one grey level a pixel is still one in every patch, wherever it was cut."""
+    ramp = np.broadcast_to(np.arange(40, dtype=np.uint8)[None, :, None] * 4 + 60, (8, 40, 40, 3))
+    patches = vary(np.ascontiguousarray(ramp), 40, np.random.default_rng(2), patch=16).astype(float)
+    assert patches.shape == (8, 16, 16, 3)
+    steps = np.abs(np.diff(patches, axis=2)).mean(axis=(1, 2, 3))
+    assert (steps > 4 * 0.75 * 0.9).all()
+    assert (steps < 4 * 1.25 * 1.1).all()
+    assert len({patch.mean().round() for patch in patches}) > 4
+
+
 def test_targets_are_the_mean_of_the_networks_that_know_and_then_each():
     networks = [("classification", "a"), ("classification", "b"), ("detection", "c")]
     some = [

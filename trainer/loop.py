@@ -102,7 +102,8 @@ class Loop:
             yield partial(self._batch, chosen, np.random.default_rng([seed, epoch, step]))
 
     def _batch(self, chosen: npt.NDArray[np.int64], rng: np.random.Generator) -> Batch:
-        return vary(self.pictures.batch(chosen), self.config.input_size, rng), self.labels[chosen]
+        views = vary(self.pictures.batch(chosen), self.config.input_size, rng, self.config.patch)
+        return views, self.labels[chosen]
 
     def _step(self, images: npt.NDArray[np.uint8], labels: npt.NDArray[np.float32]) -> None:
         state = self.state

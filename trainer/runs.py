@@ -47,6 +47,8 @@ class TrainConfig:
     """Initial weights, see `trainer.models.build`."""
     input_size: int = 160
     """Side of the square input, pixels."""
+    patch: int = 0
+    """Side of the patches cut out of input-sized views for training, pixels; 0 trains on whole views."""
     epochs: int = 12
     """Passes over the balanced training rows."""
     batch_size: int = 32
@@ -87,6 +89,7 @@ class TrainConfig:
             "labels must name a folder": bool(self.labels),
             "tasks must be distinct and not empty": 0 < len(self.tasks) == len(set(self.tasks)),
             f"input size {self.input_size} outside 16-1024": 16 <= self.input_size <= 1024,
+            f"patch {self.patch} over the input size {self.input_size}": 0 <= self.patch <= self.input_size,
             f"epochs {self.epochs} under 1": self.epochs >= 1,
             f"batch size {self.batch_size} under 2": self.batch_size >= 2,
             f"learning rate {self.lr} not above 0": self.lr > 0,

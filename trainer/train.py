@@ -183,6 +183,7 @@ def _option(flag: str, **more: Any) -> Callable[[Any], Any]:
 @_option("--front", type=click.Choice(FRONTS), help="What the backbone sees; published weights want rgb.")
 @_option("--init", help=f"Initial weights: {', '.join(INITS)}, or the folder of a finished run, or a weight file.")
 @_option("--input-size", help="Side of the square input, pixels.")
+@_option("--patch", help="Train on patches of this side, cut out of input-sized views; 0 for whole views.")
 @_option("--epochs", help="Passes over the balanced training rows.")
 @_option("--batch-size", help="Pictures a step.")
 @_option("--optimizer", type=click.Choice(OPTIMIZERS), help="How to learn.")

@@ -20,6 +20,8 @@ from trainer.distort import apply
 from trainer.pictures import read_picture
 
 JOB_TIMEOUT_SECONDS = 600.0
+LEAST_CROP = 0.8
+"""Least side of a crop, as a share of the picture's."""
 CONTRAST, TINT, LIGHT = (0.75, 1.25), (0.92, 1.08), (-20.0, 20.0)
 """Ranges of the shifts: factors, factors of each channel, grey levels."""
 
@@ -92,7 +94,7 @@ def _room(path: Path | None, shape: tuple[int, ...]) -> tuple[npt.NDArray[np.uin
         raise OutputError(f"pictures cannot be kept in {path.parent}: {error}; choose another --cache-dir") from error
 
 
-def vary(images: npt.NDArray[np.uint8], size: int, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+def vary(images: npt.NDArray[np.uint8], size: int, rng: np.random.Generator, patch: int = 0) -> npt.NDArray[np.uint8]:
     """Random views of a batch: crops brought to the input size, half of them mirrored, light and colour shifted.
 
     The distortion stays what it was, and so does the label: a network must not know the pictures by heart.
@@ -101,19 +103,29 @@ def vary(images: npt.NDArray[np.uint8], size: int, rng: np.random.Generator) -> 
         images: (N, C, C, 3) uint8 RGB, C >= size.
         size: side of the result, pixels.
         rng: decides.
+        patch: side of the part of each view to return, pixels; 0 for the whole view.
 
     Returns:
-        (N, size, size, 3) uint8 RGB, 0-255.
+        (N, S, S, 3) uint8 RGB, 0-255, S = patch or size.
     """
-    views = np.empty((len(images), size, size, 3), dtype=np.uint8)
+    side = patch or size
+    views = np.empty((len(images), side, side, 3), dtype=np.uint8)
     for view, image in zip(views, images, strict=True):
-        height, width = rng.integers(size, image.shape[0] + 1, 2)
-        top, left = rng.integers(0, image.shape[0] - height + 1), rng.integers(0, image.shape[0] - width + 1)
-        cut = shrink(np.ascontiguousarray(image[top : top + height, left : left + width]), size)
+        least = max(size, round(LEAST_CROP * image.shape[0]))
+        height, width = rng.integers(least, image.shape[0] + 1, 2)
+        cut = shrink(_cut(image, int(height), int(width), rng), size)
+        if patch:
+            cut = _cut(cut, patch, patch, rng)
         gain = rng.uniform(*CONTRAST) * rng.uniform(*TINT, 3)
         shifted = (cut.astype(np.float32) - 128) * gain + 128 + rng.uniform(*LIGHT)
         view[:] = np.clip(shifted, 0, 255)[:, :: rng.choice((-1, 1))]
     return views
+
+
+def _cut(image: npt.NDArray[np.uint8], height: int, width: int, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+    """A part of this size, from anywhere in the picture."""
+    top, left = rng.integers(0, image.shape[0] - height + 1), rng.integers(0, image.shape[1] - width + 1)
+    return np.ascontiguousarray(image[top : top + height, left : left + width])
 
 
 def prefetch(jobs: Iterable[Callable[[], Made]], ahead: int = 4, workers: int = 2) -> Iterator[Made]:
