@@ -16,6 +16,8 @@ from streamfilter.errors import ConfigError, InputError, OutputError
 from trainer.tables import metadata_of
 
 ROWS_PER_GROUP = 20_000
+LATER_SETTINGS = {"reference": "truth", "sample": None}
+"""What tables that were begun before there were these settings meant."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class Parts:
             raise OutputError(f"labels cannot be kept in {self.out}: {error}") from error
 
     def _check(self, found: Mapping[str, Any], where: Path) -> None:
+        found = {**{key: value for key, value in LATER_SETTINGS.items() if key in self.settings}, **found}
         differing = [key for key in sorted({*self.settings, *found}) if self.settings.get(key) != found.get(key)]
         if differing:
             told = "; ".join(

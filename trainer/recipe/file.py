@@ -1,0 +1,210 @@
+"""A recipe file: which labels, which training, which model; its command, time and expected result."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from streamfilter.errors import ConfigError
+from trainer.distort import JPEG_QUALITIES, parse
+from trainer.label import REFERENCES
+from trainer.metrics import KEEP_SHARES
+from trainer.recipe.checks import CHOICES, TRAIN_CHOICES, check_table
+from trainer.runs import TrainConfig
+
+PICTURES = ("classification", "detection", "extra")
+KIT = "kit:"
+SECTIONS = ("recipe", "labels", "train", "export", "smoke")
+JPEG = "jpeg=" + ",".join(map(str, JPEG_QUALITIES))
+
+
+@dataclass(frozen=True)
+class About:
+    """What a person wants to know before running it."""
+
+    name: str
+    """Of the run folder."""
+    about: str
+    """What it makes and why."""
+    time: str
+    """How long it takes, and on what machine that was measured."""
+    expected: str
+    """The result it gave there."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """One label table."""
+
+    out: str
+    """Its folder under the work folder."""
+    task: str
+    """`classification` or `detection`."""
+    pictures: str
+    """The kit's pictures: `classification`, `detection` or `extra`."""
+    networks: tuple[str, ...]
+    """The kit's networks without `.onnx`, or torchvision's names."""
+    reference: str = "truth"
+    """`truth` or `pristine`; pictures without a truth have the pristine decision whatever is said here."""
+    split: str | None = None
+    """Only this split; None for all."""
+    distortions: str = JPEG
+    """As `python -m trainer label` takes them."""
+    sample: int | None = None
+    """Distortions drawn for each picture; None for all the given ones."""
+    limit: int | None = None
+    """Only the first so many pictures; None for all."""
+
+
+@dataclass(frozen=True)
+class Export:
+    """The model file."""
+
+    model: str
+    """Its name under `models/`."""
+    keep_useful: float = 0.85
+    """Share of the held-back useful pictures that the default thresholds keep."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A checked recipe."""
+
+    about: About
+    """For people."""
+    labels: tuple[Labels, ...]
+    """The label tables."""
+    train: Mapping[str, Any]
+    """Fields of `TrainConfig`; folders and the initial weights as the file names them."""
+    export: Export
+    """The model file."""
+
+
+def load_recipe(path: Path, smoke: bool = False) -> Recipe:
+    """The recipe of a TOML file.
+
+    Args:
+        path: the file.
+        smoke: take the small size, its `[smoke]`.
+
+    Raises:
+        ConfigError: it cannot be read, or has mistakes; a line for each, with the file and the key.
+    """
+    content = _read(path)
+    problems = [f"[{name}] is unknown; known: {', '.join(SECTIONS)}" for name in content if name not in SECTIONS]
+    about, wrong = check_table("recipe", content.get("recipe", {}), get_type_hints(About), get_type_hints(About))
+    problems += wrong + [f"recipe.{key} is empty" for key in ("name", "about") if about.get(key) == ""]
+    labels, wrong = _labels(content.get("labels"))
+    problems += wrong
+    train, wrong = _train("train", content.get("train", {}), [one["out"] for one in labels if "out" in one])
+    problems += wrong
+    export, wrong = check_table("export", content.get("export", {}), get_type_hints(Export), ("model",))
+    problems += wrong + _wrong_export(export)
+    small, wrong = _smoke(content.get("smoke", {}), train)
+    problems += wrong
+    if problems:
+        raise ConfigError("\n".join(f"{path}: {problem}" for problem in problems))
+    tables = tuple(Labels(**one) for one in labels)
+    recipe = Recipe(About(**about), tables, train, Export(**export))
+    return _smaller(recipe, small) if smoke else recipe
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the recipe {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from error
+
+
+def _labels(given: object) -> tuple[list[dict[str, Any]], list[str]]:
+    if not isinstance(given, list) or not given:
+        return [], ["[[labels]] is missing: name at least one label table"]
+    required = ("out", "task", "pictures", "networks")
+    choices = {**CHOICES, "pictures": PICTURES, "reference": REFERENCES}
+    tables: list[dict[str, Any]] = []
+    problems = []
+    for index, table in enumerate(given, 1):
+        where = f"labels[{index}]"
+        good, wrong = check_table(where, table, get_type_hints(Labels), required, choices)
+        problems += wrong + [f"{where}.{line}" for line in _wrong_labels(good)]
+        same = [
+            one
+            for one in tables
+            if "out" in one and (one["out"], one.get("task")) == tuple(map(good.get, ("out", "task")))
+        ]
+        problems += [f"{where}.out is {good['out']!r}, which has a table of that task already"] if same else []
+        tables.append(good)
+    return tables, problems
+
+
+def _wrong_labels(table: Mapping[str, Any]) -> list[str]:
+    networks = table.get("networks", ("one",))
+    checks = {
+        "networks must be different, at least one": 0 < len(networks) == len(set(networks)),
+        f"sample is {table.get('sample')}, expected at least 1": table.get("sample", 1) >= 1,
+        f"limit is {table.get('limit')}, expected at least 1": table.get("limit", 1) >= 1,
+        f"out is {table.get('out')!r}, expected a folder under the work folder": _is_inside(table.get("out", "labels")),
+    }
+    return [problem for problem, passed in checks.items() if not passed] + _wrong_distortions(table)
+
+
+def _wrong_distortions(table: Mapping[str, Any]) -> list[str]:
+    try:
+        parse(table.get("distortions", JPEG))
+    except ConfigError as error:
+        return [f"distortions: {error}"]
+    return []
+
+
+def _is_inside(name: str) -> bool:
+    return bool(name) and not Path(name).is_absolute() and ".." not in Path(name).parts
+
+
+def _train(where: str, given: object, outs: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    train, problems = check_table(where, given, get_type_hints(TrainConfig), ("labels",), TRAIN_CHOICES)
+    unmade = [name for name in train.get("labels", ()) if name not in outs]
+    problems += [f"{where}.labels names {name!r}, which no [[labels]] makes" for name in unmade]
+    return train, problems + _out_of_range(where, {"labels": ("labels",), **train})
+
+
+def _out_of_range(where: str, settings: Mapping[str, Any]) -> list[str]:
+    try:
+        TrainConfig(**settings)
+    except ConfigError as error:
+        return [f"[{where}] {problem}" for problem in str(error).split("; ")]
+    return []
+
+
+def _wrong_export(export: Mapping[str, Any]) -> list[str]:
+    name, keep = export.get("model", "m.onnx"), export.get("keep_useful", KEEP_SHARES[0])
+    shares = ", ".join(map(str, KEEP_SHARES))
+    checks = {
+        f"export.model is {name!r}, expected a file name ending in .onnx": Path(name).name == name.strip()
+        and Path(name).suffix == ".onnx",
+        f"export.keep_useful is {keep}, expected one of {shares}": keep in KEEP_SHARES,
+    }
+    return [problem for problem, passed in checks.items() if not passed]
+
+
+def _smoke(given: object, train: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    own = {"limit": int, "distortions": str}
+    hints = {**own, **get_type_hints(TrainConfig)}
+    del hints["labels"]
+    small, problems = check_table("smoke", given, hints, choices=TRAIN_CHOICES)
+    problems += [f"smoke.{line}" for line in _wrong_labels({key: small[key] for key in own if key in small})]
+    settings = {key: value for key, value in small.items() if key not in own}
+    known = _out_of_range("train", {"labels": ("labels",), **train})
+    return small, problems + ([] if known else _out_of_range("smoke", {"labels": ("labels",), **train, **settings}))
+
+
+def _smaller(recipe: Recipe, small: Mapping[str, Any]) -> Recipe:
+    distortions = {"distortions": small["distortions"], "sample": None} if "distortions" in small else {}
+    limit = {"limit": small["limit"]} if "limit" in small else {}
+    tables = tuple(replace(table, **distortions, **limit) for table in recipe.labels)
+    settings = {key: value for key, value in small.items() if key not in ("limit", "distortions")}
+    return replace(recipe, labels=tables, train={**recipe.train, **settings})
