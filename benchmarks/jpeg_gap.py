@@ -35,7 +35,7 @@ def mean_utility(folder: Path, model: str) -> dict[str, float]:
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--quality", default=3, show_default=True, help="JPEG quality of the second folder.")
-@click.option("--model", default="utility-resnet18", show_default=True)
+@click.option("--model", default="utility-nano", show_default=True)
 def main(folder: Path, quality: int, model: str) -> None:
     """Print both means and their distance as a Markdown table."""
     with tempfile.TemporaryDirectory() as target:

@@ -9,7 +9,7 @@ from typing import Any
 
 from streamfilter.errors import ConfigError
 
-DEFAULT_MODEL = "utility-resnet18"
+DEFAULT_MODEL = "utility-nano"
 DEVICES = ("auto", "cpu", "cuda")
 TASK_RULES = ("any", "all", "classification", "detection")
 

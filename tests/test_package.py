@@ -26,7 +26,7 @@ def test_the_wheel_ships_the_runtime_with_its_models_and_nothing_else(wheel: zip
     shipped = {name for name in names if name.startswith("streamfilter/models/")}
     there = {f"streamfilter/models/{path.name}" for path in (ROOT / "streamfilter" / "models").iterdir()}
     assert shipped == there
-    assert "streamfilter/models/utility-resnet18.onnx" in shipped
+    assert {f"streamfilter/models/utility-{name}.onnx" for name in ("nano", "resnet18")} <= set(shipped)
     assert {"streamfilter/py.typed", "streamfilter/sources/video.py", "streamfilter/sinks/records.py"} <= set(names)
 
 

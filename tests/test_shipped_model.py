@@ -32,8 +32,26 @@ def test_the_dropped_frames_lie_where_they_should(out: Path) -> None:
     counts = tally(out / "records.jsonl", CLIP.with_suffix(".json"))
     kept, frames = counts["none"]
     assert kept / frames >= 0.8, counts
-    kept, frames = np.sum([counts["jpeg"], counts["h264"]], axis=0)
-    assert kept / frames <= 0.2, counts
+    for trouble in ("jpeg", "defocus", "motion"):
+        kept, frames = counts[trouble]
+        assert kept / frames <= 0.2, counts
+
+
+def test_hard_h264_goes_where_networks_fail_and_counts_less_where_they_do_not(out: Path) -> None:
+    """At QP 51 no labelling network knows the cat any more, while most still find the cup (docs/models.md)."""
+    records = [json.loads(line) for line in (out / "records.jsonl").read_text().splitlines()]
+    segments = json.loads(CLIP.with_suffix(".json").read_text())["segments"]
+    found = {
+        (segment["photograph"], segment["trouble"]): records[segment["first_frame"] : segment["end_frame"]]
+        for segment in segments
+    }
+    cat = found["chelsea", "h264"]
+    assert sum(record["keep"] for record in cat) <= 0.2 * len(cat)
+    for task in ("classification", "detection"):
+        coded, clean = (
+            np.mean([record["utility"][task] for record in found["coffee", name]]) for name in ("h264", "none")
+        )
+        assert coded < clean
 
 
 def test_the_kept_video_plays_and_agrees_with_the_records(out: Path) -> None:
