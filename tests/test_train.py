@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import signal
 from contextlib import contextmanager
 from dataclasses import replace
@@ -111,6 +112,26 @@ def test_another_recipe_is_refused_with_its_differences(config, trained):
     with pytest.raises(ConfigError, match=r"epochs was 4, now 2; .*lr was 0\.1, now 0\.2.*--fresh"):
         train(replace(config, epochs=2, lr=0.2), trained)
     assert {path.name: path.read_bytes() for path in trained.iterdir()} == before
+
+
+def test_settings_that_an_older_run_lacks_are_no_other_recipe(config, trained, tmp_path):
+    old = shutil.copytree(trained, tmp_path / "old")
+    checkpoint = RunFolder(old).load_checkpoint()
+    for key in ("target", "optimizer", "room", "patch", "networks"):
+        del checkpoint["recipe"][key]
+    RunFolder(old).save_checkpoint(checkpoint)
+    assert train(config, old)
+    with pytest.raises(ConfigError, match="patch was 0, now 16"):
+        train(replace(config, patch=16), old)
+
+
+def test_confidences_are_learned_by_a_head_for_each_network(config, labels, tmp_path):
+    confident = replace(config, target="confidence", balance="none", optimizer="adamw", lr=0.003, epochs=2, patch=24)
+    assert train(confident, tmp_path)
+    net = load(tmp_path)
+    assert net.networks == (("classification", "detail"),)
+    assert len(net.scale) == 2
+    assert net(torch.zeros(1, 32, 32, 3, dtype=torch.uint8)).shape == (1, 1)
 
 
 def test_a_damaged_checkpoint_is_named(config, tmp_path):

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ import torch
 from streamfilter.errors import ConfigError, InputNotFoundError, ModelError, OutputError
 from trainer.models import read_tensors
 
+LATER_FIELDS = ("target", "optimizer", "room", "patch")
+"""Settings that the first runs lack."""
 TARGETS = ("label", "confidence")
 OPTIMIZERS = ("sgd", "adamw")
 UNBOUND_FIELDS = ("device", "threads", "cache_mb", "cache_dir", "checkpoint_minutes")
@@ -114,6 +116,12 @@ class TrainConfig:
             for key, value in asdict(self).items()
             if key not in UNBOUND_FIELDS
         }
+
+
+def completed(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe as an older version wrote it, with the settings it did not have yet at what they meant."""
+    later = {item.name: item.default for item in fields(TrainConfig) if item.name in LATER_FIELDS}
+    return {**later, "networks": [], **recipe}
 
 
 class RunFolder:

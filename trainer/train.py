@@ -20,7 +20,7 @@ from trainer.dataset import load_tables, network_names
 from trainer.loop import Loop
 from trainer.models import FRONTS, INITS, MODELS, UtilityNet, build
 from trainer.prepare import prepare
-from trainer.runs import OPTIMIZERS, TARGETS, RunFolder, TrainConfig, command_line, git_commit, sha256
+from trainer.runs import OPTIMIZERS, TARGETS, RunFolder, TrainConfig, command_line, completed, git_commit, sha256
 from trainer.state import State, Tally
 
 log = logging.getLogger(__name__)
@@ -94,7 +94,7 @@ def resume(state: State, folder: RunFolder, recipe: dict[str, Any]) -> None:
         ConfigError: it was made by another recipe; the message lists the differences.
     """
     checkpoint = folder.load_checkpoint()
-    known = checkpoint["recipe"]
+    known = completed(checkpoint["recipe"])
     differences = [
         f"{key} was {known.get(key)!r}, now {recipe.get(key)!r}"
         for key in {**known, **recipe}

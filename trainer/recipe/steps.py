@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from streamfilter.errors import ModelError
 from trainer.label import LabelJob, label
-from trainer.runs import RunFolder, TrainConfig, sha256
+from trainer.runs import RunFolder, TrainConfig, completed, sha256
 from trainer.train import train
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -110,7 +110,7 @@ class TrainStep:
         if not folder.checkpoint_path.is_file():
             return False
         checkpoint = folder.load_checkpoint()
-        recipe = checkpoint["recipe"]
+        recipe = completed(checkpoint["recipe"])
         known = {
             path for table in self.tables for path in [table.job.out / f"{table.job.task}.parquet"] if path.is_file()
         }
