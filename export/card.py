@@ -7,6 +7,8 @@ from typing import Any
 
 from streamfilter.spec import ModelSpec
 
+LEAST_ROWS = 10
+"""A quality with fewer labelled rows is left out of the card."""
 FIGURES = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
@@ -109,7 +111,7 @@ def _by_quality(tasks: Mapping[str, Any]) -> list[str]:
     rows = [
         [task, "pristine" if part["quality"] is None else f"{part['quality']:g}", f"{part['n1']} / {part['n0']}",
          _number(part["accuracy"]), _number(part["auroc"])]
-        for task, figures in tasks.items() for part in figures["by_quality"]
+        for task, figures in tasks.items() for part in figures["by_quality"] if part["n0"] + part["n1"] >= LEAST_ROWS
     ]  # fmt: skip
     return [_table(heads, rows)]
 
