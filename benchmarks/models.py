@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import platform
+import tempfile
 import time
+import warnings
 from pathlib import Path
 
 import click
@@ -21,6 +23,28 @@ def open_session(model: Path, threads: int) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def write_resnet18(path: Path, size: int = 224) -> Path:
+    """The paper's network at its own size with random weights, in float32: speed does not depend on them."""
+    import torch
+    import torchvision
+
+    class Scored(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = torchvision.models.resnet18(weights=None, num_classes=2)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return torch.sigmoid(self.network(images.permute(0, 3, 1, 2).to(torch.float32) / 255))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.onnx.export(
+            Scored().eval(), (torch.zeros(2, size, size, 3, dtype=torch.uint8),), path, dynamo=False,
+            input_names=["images"], output_names=["utility"], dynamic_axes={"images": {0: "N"}},
+        )  # fmt: skip
+    return path
 
 
 def seconds_a_batch(session: onnxruntime.InferenceSession, size: int) -> float:
@@ -47,10 +71,14 @@ def processor() -> str:
 @click.argument("models", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--rounds", default=15, show_default=True, help="Turns of every model.")
 @click.option("--threads", default=os.cpu_count() or 1, show_default=True)
+@click.option("--resnet18-224", is_flag=True, help="ResNet-18 at 224 px in float32 as well; needs torch.")
 @click.option("--out", type=click.Path(path_type=Path), help="JSON to write as well.")
-def main(models: tuple[Path, ...], rounds: int, threads: int, out: Path | None) -> None:
+def main(models: tuple[Path, ...], rounds: int, threads: int, resnet18_224: bool, out: Path | None) -> None:
     """Print a Markdown table: pictures a second (median of the rounds), and how many times the slowest model's."""
     paths = models or tuple(sorted(MODELS.glob("*.onnx")))
+    scratch = tempfile.TemporaryDirectory()
+    if resnet18_224:
+        paths = (*paths, write_resnet18(Path(scratch.name) / "resnet18-224.onnx"))
     sessions = {path.stem: open_session(path, threads) for path in paths}
     times: dict[str, list[float]] = {name: [] for name in sessions}
     for number in range(rounds + 1):

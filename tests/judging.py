@@ -65,8 +65,8 @@ def write_scores(path: Path, sources: range = range(6), **columns: object) -> Pa
         **columns,
     }
     rows = [
-        {"picture": f"p{source}.png", "content_hash": f"{task}{source}", "split": "test", "images": "pictures",
-         "distortion": "pristine" if quality is None else "jpeg", "strength": quality,
+        {"picture": f"p{source}.png", "content_hash": f"{task}{source}", "split": "test",
+         "distortion": "pristine" if quality is None else "jpeg", "strength": quality, "images": "pictures",
          **{name: scorer(task, source, quality) for name, scorer in scorers.items()}}
         for task in NETWORKS for source in sources for quality in (None, *QUALITIES)
     ]  # fmt: skip

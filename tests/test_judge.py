@@ -14,7 +14,8 @@ from trainer.__main__ import main
 from trainer.judge import WHATS, Request, judge
 from trainer.judge.decisions import confident_errors, with_truth, wrong
 from trainer.judge.rows import load_evidence
-from trainer.judge.scores import read_scores, with_oracles, with_scores
+from trainer.judge.scores import with_oracles, with_scores
+from trainer.score_table import read_scores
 
 
 @pytest.fixture(scope="module")

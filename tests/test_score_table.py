@@ -21,7 +21,8 @@ from trainer.parts import Parts
 from trainer.pictures import read_picture
 from trainer.rivals import RIVALS, Case
 from trainer.runs import TrainConfig
-from trainer.score import ScoreJob, read_scores, score, score_columns
+from trainer.score import ScoreJob, score
+from trainer.score_table import read_scores, score_columns
 from trainer.tables import METADATA_KEY, schema
 from trainer.train import train
 

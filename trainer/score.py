@@ -14,30 +14,21 @@ from typing import Any
 
 import click
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from streamfilter.errors import ConfigError, InputError, InputNotFoundError, PictureError
+from streamfilter.errors import ConfigError, InputError, PictureError
 from trainer.distort import apply
 from trainer.outcomes import in_order, progress
 from trainer.parts import Parts
 from trainer.pictures import read_picture
 from trainer.rivals import RIVALS, Case, Classifier
 from trainer.score_plan import Source, digest, plan
+from trainer.score_table import KEYS, read_scores
 from trainer.tables import METADATA_KEY
 from trainer.utility_model import UtilityModel
 
 PICTURES_PER_PART = 25
 CREATED_BY = "streamfilter trainer, score table 1"
 SUFFIX = ".parquet"
-KEYS = [
-    ("picture", pa.string()),
-    ("content_hash", pa.string()),
-    ("split", pa.string()),
-    ("distortion", pa.string()),
-    ("strength", pa.float64()),
-    ("images", pa.string()),
-]
-
 Row = dict[str, Any]
 logger = logging.getLogger(__name__)
 
@@ -109,29 +100,6 @@ def score(job: ScoreJob, show_progress: bool = False) -> list[str]:
     skipped = [line for index in range(len(chunks)) for line in _metadata(parts.rows(index).schema)["skipped"]]
     parts.merge(len(chunks), _schema(columns, {"settings": settings, "skipped": skipped, "created_by": CREATED_BY}))
     return skipped
-
-
-def read_scores(path: Path) -> pa.Table:
-    """A score table.
-
-    Raises:
-        InputNotFoundError: there is no such file.
-        InputError: it is not a score table.
-    """
-    if not path.is_file():
-        raise InputNotFoundError(f"no score table {path}; make one with `python -m trainer score`")
-    try:
-        table = pq.read_table(path)
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"score table {path} cannot be read: {error}") from error
-    if table.column_names[: len(KEYS)] != [name for name, _ in KEYS]:
-        raise InputError(f"{path} is not a score table: its columns are {', '.join(table.column_names)}")
-    return table
-
-
-def score_columns(table: pa.Table) -> list[str]:
-    """Names of the score columns of a score table."""
-    return list(table.column_names[len(KEYS) :])
 
 
 def _scorers(job: ScoreJob) -> list[Scorer]:

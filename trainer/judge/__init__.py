@@ -14,8 +14,9 @@ from trainer.judge import leak
 from trainer.judge.oracle import StrengthOracle, fit_evidence
 from trainer.judge.report import Report, Source, write
 from trainer.judge.rows import ROWS, Evidence, label_paths, load_evidence
-from trainer.judge.scores import read_scores, with_oracles, with_scores
+from trainer.judge.scores import with_oracles, with_scores
 from trainer.runs import command_line, sha256
+from trainer.score_table import read_scores
 from trainer.tables import metadata_of, read_table
 
 

@@ -4,41 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from streamfilter.errors import ConfigError, InputError, InputNotFoundError
+from streamfilter.errors import ConfigError, InputError
 from streamfilter.spec import TASKS
 from trainer.judge.oracle import StrengthOracle
 from trainer.judge.rows import Evidence, Floats
+from trainer.score_table import score_columns
 
 TRUE_QUALITY = "true_quality"
 STRENGTH_ORACLE = "distortion_oracle"
 PRISTINE_QUALITY = 101.0
-KEYS = ("content_hash", "distortion", "strength")
-NOT_SCORES = (*KEYS, "picture", "split", "images")
-
-
-def read_scores(path: Path) -> pa.Table:
-    """A score table.
-
-    Raises:
-        InputNotFoundError: there is no such file.
-        InputError: it cannot be read or lacks a key column.
-    """
-    if not path.is_file():
-        raise InputNotFoundError(f"no score table {path}; make one with `python -m trainer score`")
-    try:
-        table = pq.read_table(path)
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"score table {path} cannot be read: {error}") from error
-    missing = [name for name in KEYS if name not in table.column_names]
-    if missing:
-        raise InputError(f"score table {path} lacks the column {missing[0]}; make it with `python -m trainer score`")
-    return table
+IDENTITY = ("content_hash", "distortion", "strength")
 
 
 def with_scores(evidence: Evidence, tables: Sequence[pa.Table], models: Sequence[str]) -> Evidence:
@@ -56,7 +35,7 @@ def with_scores(evidence: Evidence, tables: Sequence[pa.Table], models: Sequence
     columns: dict[str, Floats] = {}
     for table in tables:
         scored = table.take(pa.array(_places(evidence, table)))
-        columns.update({name: scored[name].to_numpy() for name in table.column_names if name not in NOT_SCORES})
+        columns.update({name: scored[name].to_numpy() for name in score_columns(table)})
     own, heads, across = {}, {}, {}
     for model in models:
         mine = {name: values for name, values in columns.items() if name.split(":")[0] == model and ":" in name}
@@ -73,7 +52,7 @@ def with_scores(evidence: Evidence, tables: Sequence[pa.Table], models: Sequence
 
 
 def _places(evidence: Evidence, table: pa.Table) -> list[int]:
-    keys = zip(*(table[name].to_pylist() for name in KEYS), strict=True)
+    keys = zip(*(table[name].to_pylist() for name in IDENTITY), strict=True)
     known = {key: place for place, key in enumerate(keys)}
     places = [known.get(key, -1) for key in evidence.identities()]
     missing = places.count(-1)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from trainer.recipe.file import load_recipe
 from trainer.recipe.plan import Place, recipe_steps
-from trainer.recipe.steps import commands, run_all
+from trainer.recipe.steps import Step, commands, run_all
 
 STOPPED = 130
 
@@ -32,6 +33,11 @@ def command(
     if print_only:
         click.echo("\n".join(commands(steps)))
         return
+    finish(context, steps)
+
+
+def finish(context: click.Context, steps: Sequence[Step]) -> None:
+    """Run the steps and exit: 0 done, 1 pictures had to be skipped, `STOPPED` after Ctrl-C."""
     try:
         troubles = run_all(steps)
     except KeyboardInterrupt:

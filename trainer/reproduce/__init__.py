@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 
 from trainer.judge.report import machine
-from trainer.recipe import STOPPED
+from trainer.recipe import finish
 from trainer.recipe.plan import Place
-from trainer.recipe.steps import LabelStep, Step, run_all
+from trainer.recipe.steps import LabelStep, Step
 from trainer.reproduce.cost import Meter, first_picture, seconds_left
 from trainer.reproduce.plan import reproduce_steps
 
@@ -37,14 +37,7 @@ def command(
     click.echo(plan_text(steps, weights_dir))
     if plan_only:
         return
-    try:
-        troubles = run_all(steps)
-    except KeyboardInterrupt:
-        click.echo("stopped; the same command goes on", err=True)
-        context.exit(STOPPED)
-    for line in troubles:
-        click.echo(line, err=True)
-    context.exit(1 if troubles else 0)
+    finish(context, steps)
 
 
 def plan_text(steps: Sequence[Step], weights_dir: Path | None = None) -> str:
