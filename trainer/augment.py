@@ -8,9 +8,11 @@ import numpy.typing as npt
 from streamfilter.frame import RGB
 
 LEAST_VISIBLE = 0.5
-AREA = (0.5, 1.0)
+AREA = (0.3, 1.0)
 ASPECT = (3 / 4, 4 / 3)
 COLOUR = 0.2
+LARGEST_SEED = 2**31 - 1
+"""Seeds of augmentations fit in the 32 bits that label tables give them."""
 
 Boxes = npt.NDArray[np.float32]
 

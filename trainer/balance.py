@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from streamfilter.errors import InputError
+from trainer.augment import LARGEST_SEED
 from trainer.dataset import LabelTable, Row, merge, rows_of
 from trainer.distort import Distortion
 from trainer.relabel import relabel
@@ -30,7 +31,6 @@ METHODS = ("relabel", "weights", "none")
 VERSIONS = 3
 """Distortions asked about for each augmented picture: its pristine version is needed only once."""
 ROUND_PICTURES = 200
-LARGEST_SEED = 2**31 - 1
 KEY = b"streamfilter.balance"
 
 COLUMNS = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -17,13 +18,14 @@ import pyarrow as pa
 
 from streamfilter.errors import ConfigError, PictureError
 from streamfilter.spec import TASKS
+from trainer.augment import LARGEST_SEED
 from trainer.distort import JPEG_QUALITIES, Distortion, draw, parse
 from trainer.networks import Network, load_network
 from trainer.networks.base import file_sha256
 from trainer.outcomes import Row, in_order, progress, rows_of
 from trainer.parts import Parts
 from trainer.pictures import Item, list_items, read_picture
-from trainer.relabel import relabel
+from trainer.relabel import augment_item, relabel
 from trainer.tables import metadata_of, read_table, schema
 
 PICTURES_PER_PART = 25
@@ -65,6 +67,8 @@ class LabelJob:
     """Distortions drawn for each picture from these kinds, strengths at random; None for all the given ones."""
     reference: str = "truth"
     """`truth`, or `pristine`: what networks say of the pristine picture; then only splits are read from `truth`."""
+    augmented: int = 0
+    """Label so many augmented versions of each picture in its place, see `augment`; 0 for the picture itself."""
 
 
 def label(job: LabelJob, show_progress: bool = False) -> list[str]:
@@ -115,6 +119,7 @@ def _settings(job: LabelJob, items: Sequence[Item], networks: Sequence[Network])
     return {
         "reference": job.reference,
         "sample": job.sample,
+        "augmented": job.augmented,
         "task": job.task,
         "images": str(job.images.resolve()),
         "truth_sha256": job.truth and file_sha256(job.truth),
@@ -133,9 +138,17 @@ def kinds_of(job: LabelJob) -> list[str]:
     return list(dict.fromkeys(distortion.kind for distortion in job.distortions))
 
 
-def versions_of(job: LabelJob, content_hash: str) -> tuple[Distortion, ...]:
-    """What is done to the picture of this content."""
-    return draw(kinds_of(job), job.sample, content_hash) if job.sample else job.distortions
+def versions_of(job: LabelJob, content_hash: str, augmentation: int = 0) -> tuple[Distortion, ...]:
+    """What is done to the picture of this content, augmented with this seed (0 for none)."""
+    seed = f"{content_hash} {augmentation}" if augmentation else content_hash
+    return draw(kinds_of(job), job.sample, seed) if job.sample else job.distortions
+
+
+def seeds_of(job: LabelJob, content_hash: str) -> list[int]:
+    """The seeds that the picture of this content is augmented with, from 1; only 0, none, where it stays itself."""
+    if not job.augmented:
+        return [0]
+    return [1 + zlib.crc32(f"{content_hash} {count}".encode()) % LARGEST_SEED for count in range(job.augmented)]
 
 
 def _metadata(
@@ -148,6 +161,7 @@ def _metadata(
         "networks": [{"name": one.name, "source": one.source, "sha256": one.sha256} for one in networks],
         "distortions": settings["distortions"],
         "sample": settings["sample"],
+        "augmented": settings["augmented"],
         "reference": settings["reference"],
         "skipped": list(skipped),
         "settings": dict(settings),
@@ -166,7 +180,11 @@ def _write_parts(
             rgb, content_hash = read_picture(job.images / item.picture)
         except PictureError as error:
             return error
-        return rows_of(item, rgb, content_hash, versions_of(job, content_hash), networks)
+        rows = []
+        for seed in seeds_of(job, content_hash):
+            shown = augment_item(item, rgb, seed) if seed else (item, rgb)
+            rows += rows_of(*shown, content_hash, versions_of(job, content_hash, seed), networks, seed)
+        return rows
 
     items = (item for index in left for item in chunks[index])
     total = sum(map(len, chunks))
@@ -214,6 +232,13 @@ def _distortions(context: click.Context, option: click.Parameter, text: str) -> 
     default="truth",
     show_default=True,
     help="What is right: the truth, or the networks on the pristine picture (TRUTH gives splits).",
+)
+@click.option(
+    "--augmented",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Label N random crops of each picture, mirrored and relit, in its place.",
 )
 @click.option("--split", help="Only this split of the truth.")
 @click.option("--limit", type=click.IntRange(1), help="Only the first N pictures.")

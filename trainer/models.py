@@ -15,12 +15,15 @@ from torch import nn
 from torch.nn.functional import avg_pool2d
 
 from streamfilter.errors import ConfigError, ModelError
+from trainer.efficientnet import Lite
 from trainer.shufflenet import Nano
 
 log = logging.getLogger(__name__)
 
-NANO = "nano"
-MODELS = ("resnet18", "mobilenet_v3_small", "shufflenet_v2_x0_5", NANO)
+NANO, LITE = "nano", "lite0"
+MODELS = ("resnet18", "mobilenet_v3_small", "shufflenet_v2_x0_5", NANO, LITE)
+OURS: dict[str, type[Nano] | type[Lite]] = {NANO: Nano, LITE: Lite}
+"""Those that start from a file of their authors' weights."""
 INITS = ("none", "imagenet")
 FRONTS = ("residual", "rgb", "unit")
 KNEE = 4.0
@@ -148,9 +151,9 @@ def build(
     Args:
         name: one of `MODELS`.
         tasks: the tasks, in the order of the output's columns.
-        init: `none` for a random initialisation, `imagenet` for torchvision's published weights, a file of ShuffleNetV2
-            0.5x's weights as its authors published them (`nano` only), or the folder of a finished run; weights come
-            under a new head wherever the outputs differ.
+        init: `none` for a random initialisation, `imagenet` for torchvision's published weights, a file of weights as
+            their authors published them (ShuffleNetV2 0.5x's for `nano`, EfficientNet-Lite0's for `lite0`), or the
+            folder of a finished run; weights come under a new head wherever the outputs differ.
         weights_dir: folder that holds the published weights' file; None downloads it.
         front: what the backbone sees: `rgb`, normalised, the `residual` of each pixel to its neighbourhood, or `unit`,
             RGB in 0-1.
@@ -162,23 +165,23 @@ def build(
     """
     if name not in MODELS:
         raise ConfigError(f"unknown model {name!r}; known: {', '.join(MODELS)}")
-    is_file = name == NANO and Path(init).is_file()
+    is_file = name in OURS and Path(init).is_file()
     if init not in INITS and not Path(init).is_dir() and not is_file:
         raise ConfigError(
             f"unknown initialisation {init!r}; known: {', '.join(INITS)}, the folder of a finished run, "
-            f"or a weight file for {NANO}"
+            f"or a weight file for {' or '.join(OURS)}"
         )
     wanted = "rgb" if init == "imagenet" else "unit" if is_file else front
     if front not in FRONTS or front != wanted:
         raise ConfigError(f"front {front!r}: known are {', '.join(FRONTS)}, and these published weights want {wanted}")
     outputs = len(tasks) + len(networks)
-    if name == NANO:
-        backbone: nn.Module = Nano(outputs)
+    if name in OURS:
+        backbone: nn.Module = OURS[name](outputs)
     else:
         backbone = torchvision.models.get_model(name, weights=None, num_classes=outputs)
     if init == "imagenet":
         _load_published(backbone, name, weights_dir)
-    if isinstance(backbone, Nano) and is_file:
+    if isinstance(backbone, Nano | Lite) and is_file:
         _load_authors(backbone, Path(init))
     net = UtilityNet(backbone, tasks, front, networks)
     if init not in INITS and not is_file:
@@ -217,15 +220,13 @@ def _load_run(net: UtilityNet, name: str, run: Path) -> None:
     net.backbone.load_state_dict(fitting, strict=False)
 
 
-def _load_authors(backbone: Nano, path: Path) -> None:
-    """ImageNet weights that expect BGR in 0-1; the first layer is turned round, for RGB."""
+def _load_authors(backbone: Nano | Lite, path: Path) -> None:
     state = read_tensors(path)
     try:
-        first = state["first_conv.0.weight"]
-        backbone.features.load_state_dict({**state, "first_conv.0.weight": first.flip(1)})
+        backbone.load_published(state)
     except (KeyError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
-        raise ModelError(f"{path} does not hold ShuffleNetV2 0.5x's weights ({reason}); get it again") from error
+        raise ModelError(f"{path} does not hold this model's published weights ({reason}); get it again") from error
 
 
 def _load_published(backbone: nn.Module, name: str, weights_dir: Path | None) -> None:

@@ -16,7 +16,7 @@ from streamfilter.errors import ConfigError, InputError, OutputError
 from trainer.tables import metadata_of
 
 ROWS_PER_GROUP = 20_000
-LATER_SETTINGS = {"reference": "truth", "sample": None}
+LATER_SETTINGS = {"reference": "truth", "sample": None, "augmented": 0}
 """What tables that were begun before there were these settings meant."""
 
 

@@ -135,6 +135,7 @@ def label_command(table: LabelTable) -> str:
         "--networks": ",".join(_typed(network["source"]) for network in metadata["networks"]),
         "--distortions": _typed_distortions(metadata["distortions"]),
         "--sample": metadata.get("sample"),
+        "--augmented": metadata.get("augmented") or None,
         "--reference": "pristine" if metadata.get("reference") == "pristine" else None,
         "--split": settings["split"],
         "--limit": settings["limit"],

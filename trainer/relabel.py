@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from streamfilter.errors import ConfigError, InputError
+from streamfilter.frame import RGB
 from trainer.augment import augment
 from trainer.distort import Distortion
 from trainer.networks import Network, load_network
@@ -60,11 +61,7 @@ def relabel(
     def ask(group: tuple[Item, int, tuple[Distortion, ...]]) -> list[Row]:
         item, seed, distortions = group
         rgb, content_hash = read_picture(images / item.picture)
-        boxes = None if item.objects is None else item.objects.boxes
-        rgb, boxes, kept = augment(rgb, seed, boxes)
-        if item.objects is not None and boxes is not None:
-            item = Item(item.picture, item.split, objects=Objects(boxes, item.objects.category_ids[kept]))
-        return rows_of(item, rgb, content_hash, distortions, networks, seed)
+        return rows_of(*augment_item(item, rgb, seed), content_hash, distortions, networks, seed)
 
     columns = schema(task, table_metadata)
     with closing(in_order(ask, wanted, workers or os.cpu_count() or 1)) as answers:
@@ -73,6 +70,15 @@ def relabel(
             for rows in progress(answers, task, len(wanted), 0, show_progress)
         ]
     return pa.concat_tables([columns.empty_table(), *parts]).combine_chunks()
+
+
+def augment_item(item: Item, rgb: RGB, seed: int) -> tuple[Item, RGB]:
+    """A picture augmented with this seed, and its item with the objects that are left."""
+    boxes = None if item.objects is None else item.objects.boxes
+    rgb, boxes, kept = augment(rgb, seed, boxes)
+    if item.objects is not None and boxes is not None:
+        item = Item(item.picture, item.split, objects=Objects(boxes, item.objects.category_ids[kept]))
+    return item, rgb
 
 
 def _check_unchanged(table_metadata: Mapping[str, Any], networks: Sequence[Network]) -> None:

@@ -17,7 +17,8 @@ from typing import Any
 import torch
 
 from streamfilter.errors import ConfigError, InputNotFoundError, ModelError, OutputError
-from trainer.models import read_tensors
+from trainer.efficientnet import GRAIN
+from trainer.models import LITE, read_tensors
 
 LATER_FIELDS = ("target", "optimizer", "room", "patch")
 """Settings that the first runs lack."""
@@ -91,6 +92,8 @@ class TrainConfig:
             "labels must name a folder": bool(self.labels),
             "tasks must be distinct and not empty": 0 < len(self.tasks) == len(set(self.tasks)),
             f"input size {self.input_size} outside 16-1024": 16 <= self.input_size <= 1024,
+            f"{LITE} wants views of a multiple of {GRAIN} pixels": self.model != LITE
+            or (self.patch or self.input_size) % GRAIN == 0,
             f"patch {self.patch} over the input size {self.input_size}": 0 <= self.patch <= self.input_size,
             f"epochs {self.epochs} under 1": self.epochs >= 1,
             f"batch size {self.batch_size} under 2": self.batch_size >= 2,

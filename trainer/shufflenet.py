@@ -53,6 +53,15 @@ class Nano(nn.Module):
         logits: torch.Tensor = self.head(torch.cat((places.mean((2, 3)), places.amax((2, 3))), 1))
         return logits
 
+    def load_published(self, state: dict[str, torch.Tensor]) -> None:
+        """Take the authors' ImageNet weights, which expect BGR in 0-1: the first layer is turned round, for RGB.
+
+        Raises:
+            KeyError, RuntimeError: they are of another network.
+        """
+        first = state["first_conv.0.weight"]
+        self.features.load_state_dict({**state, "first_conv.0.weight": first.flip(1)})
+
 
 class Unit(nn.Module):
     """Even channels as they are, odd ones through the branch."""
