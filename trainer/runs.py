@@ -17,10 +17,10 @@ from typing import Any
 import torch
 
 from streamfilter.errors import ConfigError, InputNotFoundError, ModelError, OutputError
-from trainer.efficientnet import GRAIN
+from trainer.efficientnet import BLOCKS, GRAIN
 from trainer.models import LITE, read_tensors
 
-LATER_FIELDS = ("target", "optimizer", "room", "patch")
+LATER_FIELDS = ("target", "optimizer", "room", "patch", "frozen")
 """Settings that the first runs lack."""
 TARGETS = ("label", "confidence")
 OPTIMIZERS = ("sgd", "adamw")
@@ -48,6 +48,8 @@ class TrainConfig:
     """What the backbone sees: `residual` or `rgb`, see `trainer.models.build`."""
     init: str = "none"
     """Initial weights, see `trainer.models.build`."""
+    frozen: int = 0
+    """First blocks of `lite0` that keep their initial weights, the stem with them; 0 trains everything."""
     input_size: int = 160
     """Side of the square input, pixels."""
     patch: int = 0
@@ -94,6 +96,8 @@ class TrainConfig:
             f"input size {self.input_size} outside 16-1024": 16 <= self.input_size <= 1024,
             f"{LITE} wants views of a multiple of {GRAIN} pixels": self.model != LITE
             or (self.patch or self.input_size) % GRAIN == 0,
+            f"frozen {self.frozen} outside 0-{BLOCKS}": 0 <= self.frozen <= BLOCKS,
+            f"only {LITE} has blocks to freeze": not self.frozen or self.model == LITE,
             f"patch {self.patch} over the input size {self.input_size}": 0 <= self.patch <= self.input_size,
             f"epochs {self.epochs} under 1": self.epochs >= 1,
             f"batch size {self.batch_size} under 2": self.batch_size >= 2,

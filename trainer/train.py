@@ -17,6 +17,7 @@ from streamfilter.spec import TASKS
 from trainer import evaluate
 from trainer.balance import METHODS
 from trainer.dataset import load_tables, network_names
+from trainer.efficientnet import Lite
 from trainer.loop import Loop
 from trainer.models import FRONTS, INITS, MODELS, UtilityNet, build
 from trainer.prepare import prepare
@@ -52,6 +53,8 @@ def train(
     torch.manual_seed(config.seed)
     networks = network_names(config.labels, config.tasks) if config.target == "confidence" else ()
     net = build(config.model, config.tasks, config.init, weights_dir, config.front, networks).to(device)
+    if config.frozen and isinstance(net.backbone, Lite):
+        net.backbone.freeze(config.frozen)
     state = State(net, choose_optimizer(config, net), Tally.empty(len(config.tasks)))
     tables = load_tables(config.labels, config.tasks, networks)
     recipe = {
@@ -182,6 +185,7 @@ def _option(flag: str, **more: Any) -> Callable[[Any], Any]:
 @_option("--model", type=click.Choice(MODELS), help="Architecture.")
 @_option("--front", type=click.Choice(FRONTS), help="What the backbone sees; published weights want rgb.")
 @_option("--init", help=f"Initial weights: {', '.join(INITS)}, or the folder of a finished run, or a weight file.")
+@_option("--frozen", help="First blocks of lite0 that keep their initial weights; 0 trains everything.")
 @_option("--input-size", help="Side of the square input, pixels.")
 @_option("--patch", help="Train on patches of this side, cut out of input-sized views; 0 for whole views.")
 @_option("--epochs", help="Passes over the balanced training rows.")
