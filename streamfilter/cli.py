@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -16,8 +16,12 @@ from streamfilter import __version__
 from streamfilter.config import DEVICES, TASK_RULES, Settings
 from streamfilter.errors import ConfigError, InputError, StreamFilterError
 from streamfilter.progress import ProgressLine
+from streamfilter.stream_config import BACKPRESSURES, TRANSPORTS
 
 SIGNAL_EXIT = 128
+LIVE_FLAGS = (
+    "transport", "decoder", "backpressure", "staleness_seconds", "stall_seconds", "max_reconnects", "taint_threshold"
+)  # fmt: skip
 
 
 class CommandGroup(click.Group):
@@ -50,14 +54,39 @@ def model_options(command: Any) -> Any:
 @click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__)
 @click.option("-v", "--verbose", is_flag=True, help="Say what is chosen and why.")
-def main(verbose: bool) -> None:
+@click.option("--log-json", is_flag=True, help="Log lines as JSON objects.")
+def main(verbose: bool, log_json: bool) -> None:
     """Drop the video frames a detector or classifier could not use, before it has to look at them."""
-    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s: %(message)s")
+    from streamfilter.serving import JsonFormatter
+
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonFormatter() if log_json else logging.Formatter("%(levelname)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler])
+
+
+def live_options(command: Any) -> Any:
+    """The options that only live streams know."""
+    for option in (
+        click.option("--metrics", metavar="[HOST:]PORT", help="Serve /metrics (Prometheus) and /healthz."),
+        click.option("--taint-threshold", type=float, help="Utility that frames after data loss must reach, 0-1."),
+        click.option("--max-reconnects", type=int, help="Give a stream up after so many in a row [never]."),
+        click.option(
+            "--stall", "stall_seconds", type=float, metavar="SECONDS", help="Longest silence of a stream [5]."
+        ),
+        click.option(
+            "--staleness", "staleness_seconds", type=float, metavar="SECONDS", help="Drop older frames [0.5]."
+        ),
+        click.option("--backpressure", type=click.Choice(BACKPRESSURES), help="When a consumer is slow [bounded]."),
+        click.option("--decoder", help="FFmpeg's decoder by name, or cuda for hardware decoding."),
+        click.option("--transport", type=click.Choice(TRANSPORTS), help="How RTSP brings its packets [auto]."),
+    ):
+        command = option(command)
+    return command
 
 
 @main.command()
-@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
-@click.option("--out", "outs", multiple=True, metavar="PATH|-", help="Video file, folder of pictures, or - for MJPEG.")
+@click.argument("inputs", nargs=-1, metavar="INPUT...")
+@click.option("--out", "outs", multiple=True, metavar="TARGET", help="Video file, folder, - (MJPEG), or an address.")
 @click.option("--records", type=click.Path(), metavar="FILE|-", help="JSON lines, one a frame.")
 @click.option("--codec", help="Video encoder [libx264].")
 @click.option("--crf", type=int, help="Constant rate factor of the video encoder [23].")
@@ -67,29 +96,44 @@ def main(verbose: bool) -> None:
     "--max-gap", "max_gap_seconds", type=float, metavar="SECONDS", help="Never blind for longer; 0 = off [10]."
 )
 @click.option("--batch-size", type=int, help=f"Most frames scored at once [{Settings.batch_size}].")
+@live_options
 @model_options
 def run(
     inputs: tuple[str, ...], outs: tuple[str, ...], records: str | None, config_path: str | None, **flags: Any
 ) -> None:
-    """Filter videos, pictures (files, folders, globs) or MJPEG on standard input (-)."""
+    """Filter videos, pictures (files, folders, globs), MJPEG on standard input (-), or live streams.
+
+    Live streams (rtsp://, http://, rtmp://, srt://, /dev/video0) run side by side until they are stopped; targets of
+    several of them hold {name}. A TOML file of streams as --config takes the place of inputs; SIGHUP reads it again.
+    """
     from streamfilter.filter import StreamFilter
     from streamfilter.pipeline import open_sinks
     from streamfilter.pipeline import run as run_pipeline
+    from streamfilter.service import StreamsJob, has_streams
     from streamfilter.sinks import SinkOptions
-    from streamfilter.sources import plan_inputs
+    from streamfilter.sources import is_live_address, plan_inputs
 
     chosen = {name: flags.pop(name) for name in ("codec", "crf", "jpeg_quality")}
     options = SinkOptions(**{name: value for name, value in chosen.items() if value is not None})
+    live = {name: value for name in LIVE_FLAGS if (value := flags.pop(name)) is not None}
+    metrics = flags.pop("metrics")
+    if has_streams(config_path) or any(map(is_live_address, inputs)):
+        job = StreamsJob(inputs, outs, records, config_path, live, flags, metrics, options)
+        with StopOnSignal() as stop:
+            summary = job.run(stop.event)
+        _end(summary, stop.signal_number)
+    if live or metrics:
+        names = ", ".join([*live, *(["metrics"] if metrics else [])])
+        raise ConfigError(f"{names}: for live streams only, and no input is one")
+    if not inputs:
+        raise ConfigError("no input: name videos, pictures, - or live streams, or a TOML of streams as --config")
     settings = Settings.load(config_path, **flags)
     plans = plan_inputs(inputs)
     stream_filter = StreamFilter(settings)
     with StopOnSignal() as stop, ProgressLine() as progress:
         sinks = open_sinks(outs, records, options, inputs, plans)
         summary = run_pipeline(plans, stream_filter, sinks, stop.event, progress.show)
-    for failure in summary.failures:
-        click.echo(f"Error: {failure}", err=True)
-    click.echo(f"{summary}{' (interrupted)' if summary.interrupted else ''}", err=True)
-    sys.exit(SIGNAL_EXIT + stop.signal_number if summary.interrupted else int(bool(summary.failures)))
+    _end(summary, stop.signal_number)
 
 
 @main.command()
@@ -162,6 +206,14 @@ class StopOnSignal:
     def _restore(self) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+
+
+def _end(summary: Any, signal_number: int) -> NoReturn:
+    """Say what became of the frames, and end with the status that fits."""
+    for failure in summary.failures:
+        click.echo(f"Error: {failure}", err=True)
+    click.echo(f"{summary}{' (interrupted)' if summary.interrupted else ''}", err=True)
+    sys.exit(SIGNAL_EXIT + signal_number if summary.interrupted else int(bool(summary.failures)))
 
 
 def _print_score(stream_filter: Any, name: str, utility: Any, problem: str | None) -> None:

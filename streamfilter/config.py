@@ -69,25 +69,27 @@ class Settings:
 
 def _problems(settings: Settings) -> list[str]:
     return [
-        _not_in("threshold", settings.threshold, 0.0, 1.0) if settings.threshold is not None else "",
-        _not_in("hysteresis", settings.hysteresis, 0.0, 1.0),
-        _not_in("max_gap_seconds", settings.max_gap_seconds, 0.0, 86_400.0),
-        _not_in("batch_size", settings.batch_size, 1, 512, whole=True),
-        _not_in("threads", settings.threads, 0, 512, whole=True),
-        _not_one_of("task", settings.task, TASK_RULES),
-        _not_one_of("device", settings.device, DEVICES),
+        not_in("threshold", settings.threshold, 0.0, 1.0) if settings.threshold is not None else "",
+        not_in("hysteresis", settings.hysteresis, 0.0, 1.0),
+        not_in("max_gap_seconds", settings.max_gap_seconds, 0.0, 86_400.0),
+        not_in("batch_size", settings.batch_size, 1, 512, whole=True),
+        not_in("threads", settings.threads, 0, 512, whole=True),
+        not_one_of("task", settings.task, TASK_RULES),
+        not_one_of("device", settings.device, DEVICES),
         "" if isinstance(settings.model, str) and settings.model else f"model is {settings.model!r}, expected a name",
     ]
 
 
-def _not_in(name: str, value: object, low: float, high: float, *, whole: bool = False) -> str:
+def not_in(name: str, value: object, low: float, high: float, *, whole: bool = False) -> str:
+    """What is wrong with a number that must lie between two others, both included; empty when nothing is."""
     kinds = (int,) if whole else (int, float)
     if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
         return f"{name} is {value!r}, expected {'a whole number' if whole else 'a number'} from {low:g} to {high:g}"
     return ""
 
 
-def _not_one_of(name: str, value: object, allowed: tuple[str, ...]) -> str:
+def not_one_of(name: str, value: object, allowed: tuple[str, ...]) -> str:
+    """What is wrong with a word that must be one of some; empty when nothing is."""
     return "" if value in allowed else f"{name} is {value!r}, expected one of {', '.join(allowed)}"
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,41 @@ from streamfilter.buffer import Buffer
 from streamfilter.config import Settings
 from streamfilter.errors import PictureError
 from streamfilter.frame import RGB, Decision, Frame, Reason
+from streamfilter.integrity import IntegrityState, Soundness, inspect
 from streamfilter.metrics import Summary
-from streamfilter.policy import Policy, PolicyState, decide, is_useful
+from streamfilter.policy import Policy, PolicyState, decide, is_useful, release
 from streamfilter.preprocess import model_input, shrink
 from streamfilter.scorer import Scorer
 from streamfilter.sources import Source, open_source
+from streamfilter.stream_config import LiveSettings
 
 BATCH_WAIT_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What decides on the frames of one stream."""
+
+    policy: Policy
+    live: LiveSettings = field(default_factory=LiveSettings)
+
+
+@dataclass(frozen=True)
+class StreamState:
+    """What the frames of one stream leave behind for the next."""
+
+    policy: PolicyState = field(default_factory=PolicyState)
+    integrity: IntegrityState = field(default_factory=IntegrityState)
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """A frame before it is scored."""
+
+    frame: Frame
+    soundness: Soundness
+    damage: float
+    state: IntegrityState
 
 
 class StreamFilter:
@@ -42,31 +71,60 @@ class StreamFilter:
     def __init__(self, settings: Settings | None = None, **overrides: Any) -> None:
         self.settings = (settings or Settings()).replace(**overrides)
         self.scorer = Scorer(self.settings.model, self.settings.device, self.settings.threads)
-        spec, threshold = self.scorer.spec, self.settings.threshold
-        self.policy = Policy(
-            thresholds={task: spec.thresholds[task] if threshold is None else threshold for task in spec.tasks},
-            task=self.settings.task,
-            hysteresis=self.settings.hysteresis,
-            max_gap_seconds=self.settings.max_gap_seconds,
+        self.policy = self.rules().policy
+
+    def rules(self, live: LiveSettings | None = None, **overrides: Any) -> Rules:
+        """What decides on the frames of one stream: these settings, but for what is the stream's own.
+
+        Args:
+            live: how the stream is read and passed on; None = the defaults.
+            overrides: settings of the policy by name (`threshold`, `task`, `hysteresis`, `max_gap_seconds`).
+
+        Raises:
+            ConfigError: a setting is out of range, or the model has no such task.
+        """
+        settings, live, spec = self.settings.replace(**overrides), live or LiveSettings(), self.scorer.spec
+        own = settings.threshold
+        thresholds = {task: spec.thresholds[task] if own is None else own for task in spec.tasks}
+        stricter = live.taint_threshold
+        policy = Policy(
+            thresholds=thresholds,
+            task=settings.task,
+            hysteresis=settings.hysteresis,
+            max_gap_seconds=settings.max_gap_seconds,
+            taint_thresholds={
+                task: (1 + threshold) / 2 if stricter is None else stricter for task, threshold in thresholds.items()
+            },
+            max_damage=live.max_damage,
         )
+        return Rules(policy, live)
 
     def filter(
-        self, source: str | Path | Source, stop: threading.Event | None = None
+        self, source: str | Path | Source, stop: threading.Event | None = None, live: LiveSettings | None = None
     ) -> Iterator[tuple[Frame, Decision]]:
         """Every frame of a source with its decision, in order.
+
+        A live source is never kept waiting: frames that overflow or go stale while the caller is busy come as well,
+        dropped and without pixels.
 
         Args:
             source: a path or URI as for the command line, or an open source (which is closed at the end).
             stop: when set, the iteration ends early.
+            live: how a live source is passed on; None = the defaults.
 
         Raises:
             InputError: the source cannot be opened or read.
         """
         opened = open_source(str(source)) if isinstance(source, str | Path) else source
-        state = PolicyState()
-        with Buffer(opened, capacity=2 * self.settings.batch_size) as buffer:
-            while batch := buffer.get_batch(self.settings.batch_size, BATCH_WAIT_SECONDS, stop):
-                decisions, state = self.decide(batch, state)
+        state, rules = StreamState(), self.rules(live)
+        with open_buffer(opened, rules.live, 2 * self.settings.batch_size) as buffer:
+            while True:
+                batch = buffer.get_batch(self.settings.batch_size, BATCH_WAIT_SECONDS, stop)
+                dropped = buffer.take_dropped()
+                if not batch and not dropped:
+                    return
+                yield from ((frame, Decision(keep=False, reason=reason)) for frame, reason in dropped)
+                (decisions, state), *_ = self.decide_together([(rules, batch, state)])
                 yield from zip(batch, decisions, strict=True)
 
     def pass_to(self, source: str | Path | Source, consumer: Callable[[Frame], object]) -> Summary:
@@ -89,24 +147,41 @@ class StreamFilter:
                 consumer(frame)
         return summary
 
-    def decide(self, frames: Sequence[Frame], state: PolicyState) -> tuple[list[Decision], PolicyState]:
+    def decide(self, frames: Sequence[Frame], state: StreamState) -> tuple[list[Decision], StreamState]:
         """Decide on consecutive frames of one stream, scored as one batch.
 
         Args:
             frames: readable and unreadable ones, in order.
-            state: what the frames before left behind; `PolicyState()` at the start.
+            state: what the frames before left behind; `StreamState()` at the start.
 
         Returns:
             One decision a frame, and the state for the frames that follow.
         """
-        decisions = []
-        for frame, utility in zip(frames, self._utilities(frames), strict=True):
-            if utility is None:
-                decisions.append(Decision(keep=False, reason=Reason.UNREADABLE))
-                continue
-            keep, reason, state = decide(self.policy, state, utility, frame.pts_seconds)
-            decisions.append(Decision(keep, reason, utility))
-        return decisions, state
+        return self.decide_together([(Rules(self.policy), frames, state)])[0]
+
+    def decide_together(
+        self, groups: Sequence[tuple[Rules, Sequence[Frame], StreamState]]
+    ) -> list[tuple[list[Decision], StreamState]]:
+        """Decide on consecutive frames of several streams, scored as one batch.
+
+        Args:
+            groups: for each stream its rules, its frames in order, and what the frames before left behind.
+
+        Returns:
+            For each stream one decision a frame, and the state for the frames that follow.
+        """
+        seen = [_look(rules, frames, state.integrity) for rules, frames, state in groups]
+        inputs = [
+            _small(one.frame, self.scorer.spec.input_size) if _is_worth_scoring(one, rules) else None
+            for (rules, _, _), group in zip(groups, seen, strict=True)
+            for one in group
+        ]
+        scores = iter(self.scorer.score([picture for picture in inputs if picture is not None]))
+        utilities = iter([None if picture is None else self._by_task(next(scores)) for picture in inputs])
+        return [
+            _judge(rules, group, state, [next(utilities) for _ in group])
+            for (rules, _, state), group in zip(groups, seen, strict=True)
+        ]
 
     def score(self, rgb: RGB) -> dict[str, float]:
         """Utility of one picture.
@@ -126,13 +201,58 @@ class StreamFilter:
         """Whether a picture with this utility reaches the thresholds under the task rule, without any memory."""
         return is_useful(self.policy, utility)
 
-    def _utilities(self, frames: Sequence[Frame]) -> list[dict[str, float] | None]:
-        inputs = [_small(frame, self.scorer.spec.input_size) for frame in frames]
-        scores = iter(self.scorer.score([picture for picture in inputs if picture is not None]))
-        return [None if picture is None else self._by_task(next(scores)) for picture in inputs]
-
     def _by_task(self, scores: np.ndarray[Any, np.dtype[np.float32]]) -> dict[str, float]:
         return {task: float(score) for task, score in zip(self.scorer.spec.tasks, scores, strict=True)}
+
+
+def open_buffer(
+    source: Source, live: LiveSettings, file_capacity: int, on_change: Callable[[], object] = lambda: None
+) -> Buffer:
+    """The buffer that reads a source ahead as its kind and its settings want it."""
+    if not source.is_live or live.backpressure == "wait":
+        return Buffer(source, file_capacity, on_change=on_change)
+    capacity = 1 if live.backpressure == "latest" else live.queue_frames
+    return Buffer(source, capacity, waits=False, staleness_seconds=live.staleness_seconds, on_change=on_change)
+
+
+def _look(rules: Rules, frames: Sequence[Frame], state: IntegrityState) -> list[_Seen]:
+    seen = []
+    for frame in frames:
+        if frame.signs is not None:
+            state = inspect(state, frame.signs, frame.arrived_seconds or 0.0, rules.live.grace_seconds)
+            seen.append(_Seen(frame, state.soundness, state.damage, state))
+        else:
+            seen.append(_Seen(frame, Soundness.SOUND, 0.0, state))
+    return seen
+
+
+def _is_worth_scoring(seen: _Seen, rules: Rules) -> bool:
+    """Whether the score can change what becomes of the frame."""
+    if seen.soundness is Soundness.TAINTED:
+        return seen.damage <= rules.policy.max_damage
+    return seen.soundness is Soundness.SOUND
+
+
+def _judge(
+    rules: Rules, seen: Sequence[_Seen], state: StreamState, utilities: Sequence[Mapping[str, float] | None]
+) -> tuple[list[Decision], StreamState]:
+    decisions, memory = [], state.policy
+    for one, utility in zip(seen, utilities, strict=True):
+        if one.frame.problem is not None or (utility is None and one.soundness is Soundness.SOUND):
+            keep, reason = False, Reason.UNREADABLE
+        elif one.soundness is Soundness.AWAITING_KEYFRAME:
+            keep, reason = False, Reason.AWAITING_KEYFRAME
+        elif one.soundness is Soundness.TAINTED:
+            keep, reason = (False, Reason.TAINTED) if utility is None else release(rules.policy, utility, one.damage)
+        else:
+            keep, reason, memory = decide(rules.policy, memory, utility or {}, _clock(one.frame))
+        decisions.append(Decision(keep, reason, utility))
+    return decisions, StreamState(memory, seen[-1].state if seen else state.integrity)
+
+
+def _clock(frame: Frame) -> float | None:
+    """What the gap floor counts by: a file's own time; of a live frame, when it came."""
+    return frame.pts_seconds if frame.arrived_seconds is None else frame.arrived_seconds
 
 
 def _small(frame: Frame, size: int) -> RGB | None:

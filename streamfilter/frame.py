@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -32,13 +32,56 @@ class Reason(StrEnum):
     """Dropped: its utility is under the threshold."""
     UNREADABLE = "unreadable"
     """Dropped: it could not be decoded, so it was never scored."""
+    RELEASED = "released"
+    """Kept: data was lost on the way, but its utility reaches the stricter threshold for that."""
+    TAINTED = "tainted"
+    """Dropped: data was lost on the way, and its utility is under the stricter threshold for that."""
+    AWAITING_KEYFRAME = "awaiting_keyframe"
+    """Dropped: it came after a connect and before the first intact keyframe."""
+    OVERFLOW = "overflow"
+    """Dropped before it was scored or delivered: newer frames took its place."""
+    STALE = "stale"
+    """Dropped before it was scored or delivered: it had waited longer than the staleness bound."""
+    OUTRANKED = "outranked"
+    """Dropped before it was delivered: the consumer was busy, and a more useful frame of the same moment went first."""
+    STOPPED = "stopped"
+    """Dropped before it was scored or delivered: the run ended."""
+
+
+@dataclass(frozen=True)
+class Signs:
+    """What the way a live frame came says about its soundness."""
+
+    connection: int = 0
+    """Which connect it came by, from 0; each reconnect counts up."""
+    is_keyframe: bool = False
+    """Whether it was coded without reference to other frames."""
+    gap: bool = False
+    """Whether packets or time are missing between the frame before it and this one."""
+    errors: bool = False
+    """Whether the decoder complained about it."""
+    concealed_share: float = 0.0
+    """Share of the picture that the decoder made up, 0-1."""
+
+
+@dataclass(frozen=True)
+class StreamEvent:
+    """Something that happened to a stream as a whole."""
+
+    stream: str
+    """The stream's name."""
+    kind: str
+    """`connecting`, `connected`, `playing`, `waiting` (for the next try), `failed`, `closed`, `ended`, `unhealthy`,
+    `healthy`, `added`, `removed`."""
+    detail: str
+    """One line, without passwords."""
 
 
 @dataclass(frozen=True, eq=False)
 class Frame:
     """One picture of a stream, kept as the decoder gave it.
 
-    Exactly one of `native`, `array` and `problem` is set.
+    Exactly one of `native`, `array` and `problem` is set, and none once its pixels were let go.
 
     Raises:
         ShapeError: `array` is not (H, W, 3) uint8.
@@ -63,9 +106,15 @@ class Frame:
     """Why it could not be decoded, one line; None when it could."""
     name: str | None = field(default=None)
     """File name relative to the folder or list it came from, for picture sinks; None for video."""
+    arrived_seconds: float | None = None
+    """When a live frame was decoded, `time.monotonic()` seconds; None for files."""
+    signs: Signs | None = None
+    """What its way says about it; None for files."""
+    is_emptied: bool = False
+    """Whether its pixels were let go: it was dropped before anyone looked at it."""
 
     def __post_init__(self) -> None:
-        if sum(part is not None for part in (self.native, self.array, self.problem)) != 1:
+        if sum(part is not None for part in (self.native, self.array, self.problem)) != (not self.is_emptied):
             raise ValueError("a frame has exactly one of native, array and problem")
         if self.array is not None and (
             self.array.ndim != 3 or self.array.shape[2] != 3 or self.array.dtype != np.uint8
@@ -75,7 +124,11 @@ class Frame:
     @property
     def is_readable(self) -> bool:
         """Whether it has pixels at all."""
-        return self.problem is None
+        return self.problem is None and not self.is_emptied
+
+    def emptied(self) -> Frame:
+        """The same frame without its pixels, for the records."""
+        return replace(self, native=None, array=None, jpeg=None, problem=None, is_emptied=True)
 
     @property
     def size_hw(self) -> tuple[int, int]:
@@ -87,9 +140,13 @@ class Frame:
         if self.array is not None:
             return self.array.shape[0], self.array.shape[1]
         if self.native is None:
-            raise PictureError(f"frame {self.index} of {self.input} has no pixels: {self.problem}")
+            raise PictureError(f"frame {self.index} of {self.input} has no pixels: {self._why_empty}")
         size = (self.native.height, self.native.width)
         return size if self.rotation_degrees % 180 == 0 else (size[1], size[0])
+
+    @property
+    def _why_empty(self) -> str:
+        return self.problem or "they were let go"
 
     @property
     def nbytes(self) -> int:
@@ -108,7 +165,7 @@ class Frame:
         if self.array is not None:
             return self.array
         if self.native is None:
-            raise PictureError(f"frame {self.index} of {self.input} has no pixels: {self.problem}")
+            raise PictureError(f"frame {self.index} of {self.input} has no pixels: {self._why_empty}")
         upright = np.rot90(self.native.to_ndarray(format="rgb24"), self.rotation_degrees // 90)
         return np.ascontiguousarray(upright, dtype=np.uint8)
 

@@ -1,13 +1,19 @@
-"""Counters of a run: every frame read is counted once, by the reason of its decision."""
+"""Counters of a run: every frame read is counted once, by the reason of its decision; and how each stream is doing."""
 
 from __future__ import annotations
 
+import threading
 import time
+from bisect import bisect_left
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from streamfilter.frame import Decision, Reason
+from streamfilter.frame import Decision, Frame, Reason, StreamEvent
+
+LATENCY_BOUNDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+"""Upper bounds of the latency histogram, seconds."""
 
 
 @dataclass
@@ -68,6 +74,85 @@ class Summary:
         text = f"{self.frames_read} frames read, {self.frames_kept} kept{_causes(self.kept_by_reason)}"
         text += f", {self.dropped_by_reason.total()} dropped{_causes(self.dropped_by_reason)}"
         return f"{text}; {self.seconds:.1f} s, {self.fps:.0f} fps"
+
+
+@dataclass(frozen=True)
+class StreamStatus:
+    """How one stream is doing at one moment."""
+
+    name: str
+    uri: str
+    """Its address; passwords are masked."""
+    state: str
+    """`starting`, or the kind of the last event that changed it, such as `playing`, `waiting`, `unhealthy`."""
+    detail: str
+    """The line that came with the last trouble; empty when there was none."""
+    counts: Summary
+    """What became of its frames."""
+    latency_counts: tuple[int, ...]
+    """Delivered frames by latency from decoding to delivery: a number for each of `LATENCY_BOUNDS` and one for more."""
+    latency_sum: float
+    """Of all delivered frames, seconds."""
+    reconnects: int
+    taint_seconds: float
+    """Time spent in taint windows."""
+    queue_depth: int
+    """Frames waiting anywhere."""
+    last_frame_seconds: float | None
+    """Time since the last frame was decided on; None before the first."""
+
+
+class StreamMeter:
+    """Collects what `StreamStatus` tells; written by reader, scorer and delivery, read by anyone."""
+
+    def __init__(self, name: str, uri: str) -> None:
+        self.name, self.uri = name, uri
+        self.state, self.detail = "starting", ""
+        self.decided = 0
+        """Frames scored or decided unscored so far."""
+        self._lock = threading.Lock()
+        self._counts = Summary()
+        self._latencies = [0] * (len(LATENCY_BOUNDS) + 1)
+        self._latency_sum = 0.0
+        self._taint_seconds = 0.0
+        self._last: float | None = None
+        self._was_tainted = False
+
+    def heard(self, event: StreamEvent) -> None:
+        """Note an event of the stream."""
+        self.state = "playing" if event.kind == "healthy" else event.kind
+        if event.kind in ("waiting", "failed", "unhealthy"):
+            self.detail = event.detail
+        elif event.kind in ("playing", "healthy"):
+            self.detail = ""
+
+    def looked(self, frames: Sequence[Frame], is_tainted: bool, now: float) -> None:
+        """Note a batch that was decided on, and whether it ended inside a taint window."""
+        with self._lock:
+            if self._was_tainted and self._last is not None:
+                self._taint_seconds += now - self._last
+            self._was_tainted, self._last = is_tainted, now
+            self.decided += len(frames)
+
+    def count(self, frame: Frame, decision: Decision, now: float) -> None:
+        """Note a frame's final decision."""
+        with self._lock:
+            self._counts.count(decision)
+            if decision.keep and frame.arrived_seconds is not None:
+                latency = now - frame.arrived_seconds
+                self._latencies[bisect_left(LATENCY_BOUNDS, latency)] += 1
+                self._latency_sum += latency
+
+    def status(self, queue_depth: int, reconnects: int) -> StreamStatus:
+        """All of it, now."""
+        now = time.monotonic()
+        with self._lock:
+            counts = Summary(Counter(self._counts.kept_by_reason), Counter(self._counts.dropped_by_reason))
+            counts.seconds = self._counts.seconds
+            return StreamStatus(
+                self.name, self.uri, self.state, self.detail, counts, tuple(self._latencies), self._latency_sum,
+                reconnects, self._taint_seconds, queue_depth, None if self._last is None else now - self._last,
+            )  # fmt: skip
 
 
 def _plain(counts: Counter[Reason]) -> dict[str, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from streamfilter.errors import ConfigError
 from streamfilter.frame import Reason
@@ -25,6 +25,11 @@ class Policy:
     """After a kept frame the next is kept down to threshold - hysteresis, so that a score near it does not flicker."""
     max_gap_seconds: float = 10.0
     """Longest time without a kept frame before one is kept whatever its score; 0 = no floor."""
+
+    taint_thresholds: Mapping[str, float] = field(default_factory=dict)
+    """Utility at or above which a tainted frame is let through, for each task; without one none is."""
+    max_damage: float = 1.0
+    """A tainted frame of which a larger share was made up by the decoder is dropped whatever its score, 0-1."""
 
     def __post_init__(self) -> None:
         known = ("any", "all", *self.thresholds)
@@ -70,6 +75,19 @@ def decide(
     else:
         keep, reason = False, Reason.LOW_UTILITY
     return keep, reason, _advance(state, keep, reason, clock_seconds)
+
+
+def release(policy: Policy, utility: Mapping[str, float], damage: float) -> tuple[bool, Reason]:
+    """Keep or drop one frame of a taint window; what was decided before does not matter, nor is there a gap floor.
+
+    Args:
+        policy: thresholds and rules.
+        utility: utility in [0, 1] for each task.
+        damage: share of the picture that the decoder made up since the window opened, 0-1.
+    """
+    reached = [utility[task] >= policy.taint_thresholds.get(task, 2.0) for task in policy.tasks]
+    keep = damage <= policy.max_damage and (all(reached) if policy.task == "all" else any(reached))
+    return keep, Reason.RELEASED if keep else Reason.TAINTED
 
 
 def is_useful(policy: Policy, utility: Mapping[str, float], slack: float = 0.0) -> bool:

@@ -8,8 +8,8 @@ import pytest
 
 from streamfilter import StreamFilter
 from streamfilter.errors import ConfigError, InputNotFoundError
+from streamfilter.filter import StreamState
 from streamfilter.frame import Frame, Reason
-from streamfilter.policy import PolicyState
 from tests.media import write_video
 from tests.models import brightness_model
 
@@ -71,14 +71,14 @@ def test_unreadable_frames_are_dropped_unscored_and_leave_no_trace_in_the_policy
         Frame("x", 1, problem="cut off"),
         Frame("x", 2, array=grey(100)),
     ]
-    decisions, _ = stream_filter.decide(frames, PolicyState())
+    decisions, _ = stream_filter.decide(frames, StreamState())
     assert [decision.reason for decision in decisions] == [Reason.USEFUL, Reason.UNREADABLE, Reason.HYSTERESIS]
     assert decisions[1].utility is None
 
 
 def test_a_batch_of_nothing_but_unreadable_frames(model: str) -> None:
     frames = [Frame("x", index, problem="cut off") for index in range(3)]
-    decisions, _ = StreamFilter(model=model, device="cpu").decide(frames, PolicyState())
+    decisions, _ = StreamFilter(model=model, device="cpu").decide(frames, StreamState())
     assert [decision.keep for decision in decisions] == [False] * 3
 
 

@@ -11,10 +11,12 @@ ROOT = Path(__file__).parent.parent
 LAYERS = (
     {"errors", "frame"},
     {"config", "spec"},
-    {"metrics", "policy", "preprocess", "sinks", "sources"},
-    {"buffer", "scorer"},
+    {"stream_config"},
+    {"integrity", "metrics", "policy", "preprocess", "sinks", "sources"},
+    {"buffer", "delivery", "scorer", "serving"},
     {"filter"},
-    {"pipeline", "progress"},
+    {"pipeline", "progress", "streams"},
+    {"service"},
     {"cli"},
     {"__main__"},
 )

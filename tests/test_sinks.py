@@ -234,7 +234,7 @@ def test_the_target_names_the_sink(name, kind, tmp_path):
     sink.abort()
 
 
-@pytest.mark.parametrize("target", ["out.jpg", "out.avi", "out.txt", "", "rtsp://host/live"])
+@pytest.mark.parametrize("target", ["out.jpg", "out.avi", "out.txt", "", "gopher://host/live"])
 def test_other_targets_list_what_is_allowed(target, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(OutputError, match=r"\.mp4, \.mkv.*\.jsonl.*pictures.*MJPEG"):

@@ -179,12 +179,17 @@ def test_open_sources_closes_what_it_opened_when_one_fails(tmp_path: Path, monke
     assert closed == [clip]
 
 
-def test_live_addresses_are_refused_without_telling_the_password() -> None:
-    (plan,) = plan_inputs(["rtsp://user:s3cr@t@camera.example/stream"])
-    assert plan.name == "rtsp://***@camera.example/stream"
-    with pytest.raises(InputError, match="live sources are not supported by this version") as caught:
-        plan.open()
-    assert "s3cr" not in str(caught.value)
+def test_live_addresses_never_tell_the_password() -> None:
+    (plan,) = plan_inputs(["rtsp://user:s3cr@t@camera.example/stream?token=abc&x=1"])
+    assert plan.name == "rtsp://***@camera.example/stream?token=***&x=1"
+    source = plan.open()
+    assert source.is_live
+    assert source.name == plan.name
+
+
+def test_unknown_schemes_are_refused() -> None:
+    with pytest.raises(InputError, match=r"ftp://\*\*\*@host/clip: addresses start with rtsp://"):
+        open_source("ftp://me:s3cret@host/clip")
 
 
 @pytest.mark.parametrize("name", ["missing.mp4", "missing.jpg", "missing/", "missing*.jpg", "missing.mjpeg"])

@@ -8,20 +8,28 @@ from pathlib import Path
 from streamfilter.errors import OutputError
 from streamfilter.sinks._base import Sink, SinkOptions
 from streamfilter.sinks._encoders import FORMATS
+from streamfilter.sinks._network import masked
 from streamfilter.sinks.callback import CallbackSink
 from streamfilter.sinks.images import ImagesSink
 from streamfilter.sinks.mjpeg import MjpegSink
-from streamfilter.sinks.records import RecordsSink
+from streamfilter.sinks.mqtt import MqttSink
+from streamfilter.sinks.records import RecordsLog, RecordsSink
+from streamfilter.sinks.rtsp import RtspSink
 from streamfilter.sinks.video import VideoSink
+from streamfilter.sinks.webhook import WebhookSink
 
 __all__ = [
     "CallbackSink",
     "ImagesSink",
     "MjpegSink",
+    "MqttSink",
+    "RecordsLog",
     "RecordsSink",
+    "RtspSink",
     "Sink",
     "SinkOptions",
     "VideoSink",
+    "WebhookSink",
     "open_sink",
 ]
 
@@ -30,8 +38,9 @@ def open_sink(target: str, options: SinkOptions) -> Sink:
     """The sink for a path, ready to be written to.
 
     Args:
-        target: `-` (raw MJPEG on standard output), a `.jsonl` file (records), a video file, or a folder for pictures:
-            one that exists, ends in `/` or has no suffix.
+        target: `-` (raw MJPEG on standard output), a `.jsonl` file (records), a video file, a folder for pictures (one
+            that exists, ends in `/` or has no suffix), or an address: `rtsp://` (publish), `http://` (webhook),
+            `mqtt://`.
         options: how kept frames are compressed.
 
     Raises:
@@ -40,6 +49,13 @@ def open_sink(target: str, options: SinkOptions) -> Sink:
     if target == "-":
         return _standard_output(options)
     path = Path(target)
+    scheme = target.partition("://")[0].lower() if "://" in target else ""
+    if scheme in ("rtsp", "rtsps"):
+        return RtspSink(target, options)
+    if scheme in ("http", "https"):
+        return WebhookSink(target, options)
+    if scheme in ("mqtt", "mqtts"):
+        return MqttSink(target)
     if "://" not in target and target:
         if path.is_dir() or target.endswith("/") or not path.suffix:
             return ImagesSink(path, options)
@@ -48,8 +64,9 @@ def open_sink(target: str, options: SinkOptions) -> Sink:
         if path.suffix.lower() in FORMATS:
             return VideoSink(path, options)
     raise OutputError(
-        f"cannot tell what to write to {target!r}: name a {', '.join(FORMATS)} (video) or .jsonl (records) file, "
-        "a folder ending in / (pictures), or - (raw MJPEG on standard output)"
+        f"cannot tell what to write to {masked(target)!r}: name a {', '.join(FORMATS)} (video) or .jsonl (records) "
+        "file, a folder ending in / (pictures), - (raw MJPEG on standard output), or an rtsp://, http://, https:// or "
+        "mqtt:// address"
     )
 
 

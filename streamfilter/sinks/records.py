@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
@@ -12,12 +14,14 @@ from streamfilter.sinks._base import BaseSink
 from streamfilter.sinks._whole import WholeFile, writing
 
 DECIMALS = 6
+FLUSH_SECONDS = 1.0
 
 
-def record(frame: Frame, decision: Decision) -> str:
-    """One frame as one line of JSON, without the line's end.
+def record_fields(frame: Frame, decision: Decision) -> dict[str, object]:
+    """One frame's record as JSON values.
 
-    Keys, in this order: `input`, `index`, `pts_seconds`, `keep`, `reason`, `utility`, and `problem` when unreadable.
+    Keys, in this order: `input`, `index`, `pts_seconds`, `keep`, `reason`, `utility`; `time` (when it came, seconds
+    since 1970) for live frames, and `problem` when unreadable.
     """
     fields: dict[str, object] = {
         "input": frame.input,
@@ -27,9 +31,16 @@ def record(frame: Frame, decision: Decision) -> str:
         "reason": decision.reason.value,
         "utility": _rounded(decision),
     }
+    if frame.arrived_seconds is not None:
+        fields["time"] = round(time.time() - time.monotonic() + frame.arrived_seconds, 3)
     if frame.problem is not None:
         fields["problem"] = frame.problem
-    line = json.dumps(fields, ensure_ascii=False, allow_nan=False)
+    return fields
+
+
+def record(frame: Frame, decision: Decision) -> str:
+    """One frame as one line of JSON, without the line's end."""
+    line = json.dumps(record_fields(frame, decision), ensure_ascii=False, allow_nan=False)
     # A file name that is not UTF-8 holds lone surrogates; as \udcxx they are valid JSON and can be read back.
     return line.encode("utf-8", "backslashreplace").decode("utf-8")
 
@@ -73,6 +84,51 @@ class RecordsSink(BaseSink):
         with suppress(OSError):
             self._stream.close()
         self._file.discard()
+
+
+class RecordsLog(BaseSink):
+    """Appends one JSON line a frame to a file that is there from the start: a live run's records outlive a crash.
+
+    Lines are flushed once a second. A file that was moved or removed, as by logrotate, is begun anew.
+
+    Args:
+        target: the file, UTF-8; lines of an earlier run stay.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+
+    def __init__(self, target: Path | str) -> None:
+        super().__init__()
+        self._path = Path(target)
+        self._stream = self._open()
+        self._flushed = time.monotonic()
+
+    def _open(self) -> TextIO:
+        with writing(str(self._path)):
+            return self._path.open("a", encoding="utf-8", newline="\n")
+
+    def _write(self, frame: Frame, decision: Decision) -> None:
+        with writing(str(self._path)):
+            self._stream.write(record(frame, decision) + "\n")
+            if time.monotonic() - self._flushed >= FLUSH_SECONDS:
+                self._flush()
+
+    def _flush(self) -> None:
+        self._stream.flush()
+        self._flushed = time.monotonic()
+        if not self._path.exists() or not os.path.samestat(self._path.stat(), os.fstat(self._stream.fileno())):
+            self._stream.close()
+            self._stream = self._open()
+
+    def _finish(self) -> None:
+        with writing(str(self._path)):
+            self._stream.close()
+
+    def _discard(self) -> None:
+        # What was written stays: it is the log of what happened until then.
+        with suppress(OSError):
+            self._stream.close()
 
 
 def _rounded(decision: Decision) -> dict[str, float] | None:

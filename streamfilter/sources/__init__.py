@@ -12,7 +12,9 @@ from pathlib import Path
 
 from streamfilter.errors import InputError, InputNotFoundError
 from streamfilter.sources.base import MAX_PIXELS, Source, SourceInfo
+from streamfilter.sources.connection import SCHEMES, is_live_address, mask
 from streamfilter.sources.images import ImagesSource, looks_like_picture, natural_key
+from streamfilter.sources.live import LiveSource
 from streamfilter.sources.mjpeg import MjpegSource, open_stdin
 from streamfilter.sources.video import VideoSource
 
@@ -20,10 +22,13 @@ __all__ = [
     "MAX_PIXELS",
     "ImagesSource",
     "InputPlan",
+    "LiveSource",
     "MjpegSource",
     "Source",
     "SourceInfo",
     "VideoSource",
+    "is_live_address",
+    "mask",
     "open_source",
     "open_sources",
     "plan_inputs",
@@ -64,7 +69,7 @@ def plan_inputs(inputs: Sequence[str]) -> list[InputPlan]:
     plans: list[InputPlan] = []
     for are_pictures, group in groupby(files, key=_is_picture_file):
         texts = list(group)
-        plans += [_plan_pictures(texts)] if are_pictures else [InputPlan(_mask(text), _opener(text)) for text in texts]
+        plans += [_plan_pictures(texts)] if are_pictures else [InputPlan(mask(text), _opener(text)) for text in texts]
     return plans
 
 
@@ -132,8 +137,10 @@ def _plan_pictures(texts: list[str]) -> InputPlan:
 def _opener(text: str) -> Callable[[], Source]:
     if text == STDIN:
         return open_stdin
+    if is_live_address(text):
+        return partial(LiveSource, text)
     if _scheme(text):
-        return partial(_refuse_live, text)
+        return partial(_refuse_scheme, text)
     if Path(text).is_dir():
         return partial(ImagesSource.from_folder, text)
     if Path(text).suffix.lower() in MJPEG_SUFFIXES:
@@ -148,16 +155,9 @@ def _scheme(text: str) -> str | None:
     return match[1] if match else None
 
 
-def _mask(text: str) -> str:
-    return re.sub(r"(?<=://)[^/]*@", "***@", text) if _scheme(text) else text
-
-
 def _refuse_pattern(text: str) -> Source:
     raise InputNotFoundError(f"no file matches {text}; check the pattern")
 
 
-def _refuse_live(text: str) -> Source:
-    raise InputError(
-        f"{_mask(text)} is a {_scheme(text)}:// address, and live sources are not supported by this version; "
-        "record it to a file, or pipe it in as MJPEG with `-`"
-    )
+def _refuse_scheme(text: str) -> Source:
+    raise InputError(f"{mask(text)}: addresses start with {', '.join(f'{scheme}://' for scheme in SCHEMES)}")

@@ -14,11 +14,12 @@ import sys
 import gi
 
 gi.require_version("Gst", "1.0")
+gi.require_version("GstRtsp", "1.0")
 gi.require_version("GstRtspServer", "1.0")
 from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
 
 ENCODERS = {
-    "h264": "x264enc tune=zerolatency speed-preset=ultrafast key-int-max={gop} bitrate={kbps} ! "
+    "h264": "x264enc tune=zerolatency speed-preset=ultrafast threads=1 sliced-threads=false key-int-max={gop} bitrate={kbps} ! "
     "video/x-h264,profile=baseline ! rtph264pay name=pay0 pt=96 config-interval=-1",
     "h265": "x265enc tune=zerolatency speed-preset=ultrafast key-int-max={gop} bitrate={kbps} ! "
     "rtph265pay name=pay0 pt=96 config-interval=-1",
@@ -86,7 +87,9 @@ def main() -> None:
     mounts = server.get_mount_points()
     if options.relay:
         port = options.port + RELAY_PORT
-        publish = factory_of(f"( rtph264depay name=depay0 ! h264parse ! rtph264pay ! udpsink host=127.0.0.1 port={port} )")
+        publish = factory_of(
+            f"( rtph264depay name=depay0 ! h264parse ! rtph264pay ! udpsink host=127.0.0.1 port={port} )"
+        )
         publish.set_transport_mode(GstRtspServer.RTSPTransportMode.RECORD)
         caps = "application/x-rtp,media=video,clock-rate=90000,encoding-name=H264,payload=96"
         play = factory_of(

@@ -1,0 +1,170 @@
+"""Running streams as a service: from the command line or a TOML file, with metrics, reloaded on SIGHUP."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+import time
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from streamfilter.config import Settings
+from streamfilter.errors import ConfigError, StreamFilterError
+from streamfilter.filter import StreamFilter
+from streamfilter.metrics import Summary
+from streamfilter.serving import Server
+from streamfilter.sinks import SinkOptions
+from streamfilter.stream_config import LiveSettings, StreamConfig, names_for, read_streams
+from streamfilter.streams import Streams
+
+log = logging.getLogger(__name__)
+
+REPORT_SECONDS = 10.0
+"""Time between the lines that tell how it goes, on a terminal and in the log alike."""
+
+
+def has_streams(path: str | None) -> bool:
+    """Whether a TOML file describes streams rather than settings alone; a file that cannot be read does not."""
+    if path is None:
+        return False
+    try:
+        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return "stream" in values or "live" in values
+
+
+@dataclass(frozen=True)
+class StreamsJob:
+    """One run of live streams, as the command line asks for it."""
+
+    inputs: Sequence[str]
+    """Addresses and files; none when the configuration names the streams."""
+    outs: Sequence[str]
+    """Targets of every input, `{name}` standing for its name."""
+    records: str | None
+    """File of the records, `{name}` standing for the input's name."""
+    config_path: str | None
+    """TOML of settings, or of streams."""
+    live: Mapping[str, Any]
+    """Settings of all streams that were given as flags."""
+    flags: Mapping[str, Any]
+    """Settings of the filter that were given as flags; None where not given."""
+    metrics: str | None
+    """Where to serve metrics, `[HOST:]PORT`; None = nowhere."""
+    options: SinkOptions
+
+    PLACE: ClassVar[str] = "{name}"
+
+    def run(self, stop: threading.Event) -> Summary:
+        """Run until `stop` is set or every stream has ended.
+
+        Returns:
+            The counts of all streams, and a line for each that failed.
+
+        Raises:
+            ConfigError: settings are wrong, all of them told at once, or the metrics' port cannot be had.
+            StreamFilterError: no stream at all could be started.
+        """
+        settings, configs = self._read()
+        streams = Streams(StreamFilter(settings), self.options)
+        problems = streams.replace(configs)
+        streams.summary.failures += problems.values()
+        if len(problems) == len(configs):
+            raise StreamFilterError("; ".join(problems.values()))
+        with self._server(streams) as server, _hangups() as reload_is_asked:
+            return streams.run(stop, _Ticker(self, streams, server, reload_is_asked))
+
+    def reload(self, streams: Streams) -> None:
+        """Read the streams' file again; one with mistakes changes nothing."""
+        try:
+            settings, configs = self._read()
+        except ConfigError as error:
+            log.error("not reloaded: %s", error)
+            return
+        if settings != streams.stream_filter.settings:
+            log.warning(
+                "%s: settings of the filter change with a restart only; the streams are reloaded", self.config_path
+            )
+        problems = streams.replace(configs)
+        log.warning("reloaded %s: %d streams, %d problems", self.config_path, len(configs), len(problems))
+
+    def _read(self) -> tuple[Settings, list[StreamConfig]]:
+        given = {name: value for name, value in self.flags.items() if value is not None}
+        if has_streams(self.config_path):
+            if self.inputs or self.outs or self.records:
+                raise ConfigError(
+                    f"{self.config_path} names the streams and where they go; leave out inputs and targets"
+                )
+            if self.live:
+                raise ConfigError(f"{', '.join(self.live)}: write it under [live] in {self.config_path}")
+            settings, configs = read_streams(Path(str(self.config_path)))
+            return Settings(**{**asdict(settings), **given}), configs
+        if len(self.inputs) > 1:
+            same = [target for target in [*self.outs, *filter(None, [self.records])] if self.PLACE not in target]
+            if same:
+                raise ConfigError(f"{', '.join(same)}: with several inputs targets hold {self.PLACE}")
+        live = LiveSettings(**self.live)
+        return Settings.load(self.config_path, **self.flags), [
+            self._config(name, uri, live) for name, uri in zip(names_for(self.inputs), self.inputs, strict=True)
+        ]
+
+    def _config(self, name: str, uri: str, live: LiveSettings) -> StreamConfig:
+        outs = tuple(target.replace(self.PLACE, name) for target in self.outs)
+        records = None if self.records is None else self.records.replace(self.PLACE, name)
+        return StreamConfig(name, uri, outs, records, live)
+
+    def _server(self, streams: Streams) -> Any:
+        if self.metrics is None:
+            return nullcontext()
+        host, _, port = self.metrics.rpartition(":")
+        if not port.isdecimal() or not 0 <= int(port) <= 65535:
+            raise ConfigError(f"metrics {self.metrics!r}, expected PORT or HOST:PORT")
+        return Server(streams.statuses, int(port), host or "127.0.0.1")
+
+
+class _Ticker:
+    """What is done now and then between batches: reload, tell the health check, report."""
+
+    def __init__(
+        self, job: StreamsJob, streams: Streams, server: Server | None, reload_is_asked: threading.Event
+    ) -> None:
+        self._job, self._streams, self._server, self._reload_is_asked = job, streams, server, reload_is_asked
+        self._reported = time.monotonic()
+
+    def __call__(self) -> None:
+        if self._server is not None:
+            self._server.tick()
+        if self._reload_is_asked.is_set():
+            self._reload_is_asked.clear()
+            self._job.reload(self._streams)
+        if time.monotonic() - self._reported >= REPORT_SECONDS:
+            self._reported = time.monotonic()
+            self._report()
+
+    def _report(self) -> None:
+        for status in self._streams.statuses():
+            line = f"{status.name}: {status.state}, {status.counts}"
+            log.info("%s", line)
+            if sys.stderr.isatty() and not log.isEnabledFor(logging.INFO):
+                print(line, file=sys.stderr)
+
+
+@contextmanager
+def _hangups() -> Iterator[threading.Event]:
+    """An event that SIGHUP sets; only the main thread can have it."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGHUP"):
+        yield asked
+        return
+    before: Callable[..., Any] | int | None = signal.signal(signal.SIGHUP, lambda number, frame: asked.set())
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGHUP, before)
