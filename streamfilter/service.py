@@ -78,8 +78,8 @@ class StreamsJob:
         streams.summary.failures += problems.values()
         if len(problems) == len(configs):
             raise StreamFilterError("; ".join(problems.values()))
-        with self._server(streams) as server, _hangups() as reload_is_asked:
-            return streams.run(stop, _Ticker(self, streams, server, reload_is_asked))
+        with self._server(streams) as server, _hangups() as hung_up:
+            return streams.run(stop, _Ticker(self, streams, server, hung_up))
 
     def reload(self, streams: Streams) -> None:
         """Read the streams' file again; one with mistakes changes nothing."""
@@ -107,7 +107,9 @@ class StreamsJob:
             settings, configs = read_streams(Path(str(self.config_path)))
             return Settings(**{**asdict(settings), **given}), configs
         if len(self.inputs) > 1:
-            same = [target for target in [*self.outs, *filter(None, [self.records])] if self.PLACE not in target]
+            same = [
+                target for target in [*self.outs, self.records or "-"] if self.PLACE not in target and target != "-"
+            ]
             if same:
                 raise ConfigError(f"{', '.join(same)}: with several inputs targets hold {self.PLACE}")
         live = LiveSettings(**self.live)
@@ -132,17 +134,15 @@ class StreamsJob:
 class _Ticker:
     """What is done now and then between batches: reload, tell the health check, report."""
 
-    def __init__(
-        self, job: StreamsJob, streams: Streams, server: Server | None, reload_is_asked: threading.Event
-    ) -> None:
-        self._job, self._streams, self._server, self._reload_is_asked = job, streams, server, reload_is_asked
+    def __init__(self, job: StreamsJob, streams: Streams, server: Server | None, hung_up: threading.Event) -> None:
+        self._job, self._streams, self._server, self._hung_up = job, streams, server, hung_up
         self._reported = time.monotonic()
 
     def __call__(self) -> None:
         if self._server is not None:
             self._server.tick()
-        if self._reload_is_asked.is_set():
-            self._reload_is_asked.clear()
+        if self._hung_up.is_set():
+            self._hung_up.clear()
             self._job.reload(self._streams)
         if time.monotonic() - self._reported >= REPORT_SECONDS:
             self._reported = time.monotonic()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +18,7 @@ from streamfilter.filter import Rules, StreamFilter, StreamState, open_buffer
 from streamfilter.frame import Decision, Frame, Reason, StreamEvent
 from streamfilter.integrity import Soundness
 from streamfilter.metrics import StreamMeter, StreamStatus, Summary
-from streamfilter.sinks import CallbackSink, RecordsLog, Sink, SinkOptions, open_sink
+from streamfilter.sinks import CallbackSink, RecordsLog, RecordsSink, Sink, SinkOptions, open_sink
 from streamfilter.sources import LiveSource, Source, is_live_address, mask, open_source
 from streamfilter.stream_config import StreamConfig
 
@@ -234,7 +235,7 @@ class Streams:
         sinks: list[Sink] = []
         try:
             if config.records is not None:
-                sinks.append(RecordsLog(config.records))
+                sinks.append(RecordsSink(sys.stdout) if config.records == "-" else RecordsLog(config.records))
             for target in config.out:
                 sinks.append(open_sink(target, self._options))
         except BaseException:
