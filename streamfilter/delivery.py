@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from streamfilter.errors import OutputError
@@ -60,6 +61,7 @@ class Delivery:
         self._changed = threading.Condition()
         self._ended = False
         self._busy = False
+        self._hangs_in: Sink | None = None
         self._thread = threading.Thread(target=self._deliver, name=f"delivery of {name}", daemon=True)
         self._thread.start()
 
@@ -104,11 +106,23 @@ class Delivery:
             self._changed.notify_all()
         self._thread.join(max(0.1, deadline - time.monotonic()) + 1)
         if self._thread.is_alive():
+            self._settle()
             log.warning(
                 "%s: a consumer is still busy with its last frame; its outputs are closed without it", self._name
             )
         for sink in self._sinks:
             sink.abort() if self.failure is not None else sink.close()
+
+    def _settle(self) -> None:
+        """Deliver what is left in place of a thread that hangs, to all sinks but the one it hangs in."""
+        with self._changed:
+            left, self._items = list(self._items), deque()
+        for frame, decision in left:
+            for sink in self._sinks:
+                if sink is not self._hangs_in:
+                    with suppress(OutputError):
+                        sink.write(frame, decision)
+            self._on_final(frame, decision)
 
     def _is_over(self) -> bool:
         return self._kept > self._live.queue_frames or (self._kept > 1 and self._bytes_held > MAX_BYTES)
@@ -129,6 +143,7 @@ class Delivery:
             try:
                 if self.failure is None:
                     for sink in self._sinks:
+                        self._hangs_in = sink
                         sink.write(frame, decision)
             except OutputError as error:
                 self._fail(str(error))

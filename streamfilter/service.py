@@ -79,7 +79,8 @@ class StreamsJob:
         if len(problems) == len(configs):
             raise StreamFilterError("; ".join(problems.values()))
         with self._server(streams) as server, _hangups() as hung_up:
-            return streams.run(stop, _Ticker(self, streams, server, hung_up))
+            ticker = _Ticker(self, streams, server, hung_up)
+            return streams.run(stop, ticker, waits_for_more=has_streams(self.config_path))
 
     def reload(self, streams: Streams) -> None:
         """Read the streams' file again; one with mistakes changes nothing."""

@@ -164,15 +164,19 @@ def _stream(number: int, values: Any, shared: Mapping[str, Any], mistakes: list[
         return None
     where = f"stream {values.get('name', number)}"
     values = _known(values, [*OWN_FIELDS, *POLICY_FIELDS, *_LIVE_FIELDS], where, mistakes)
-    out = values.get("out", ())
-    out = (out,) if isinstance(out, str) else tuple(out)
+    out = values.get("out", [])
+    out = [out] if isinstance(out, str) else out
+    if not isinstance(out, list) or not all(isinstance(target, str) for target in out):
+        mistakes.append(f"{where}: out is {out!r}, expected a target or a list of them")
+        out = []
     policy = {name: values[name] for name in POLICY_FIELDS if name in values}
     live = {**_valid(shared), **{name: values[name] for name in _LIVE_FIELDS if name in values}}
     name = values.get("name") or names_for([str(values.get("uri", ""))])[0]
     with _collecting(mistakes, where):
         Settings(**policy)
     with _collecting(mistakes, where):
-        return StreamConfig(name, values.get("uri", ""), out, values.get("records"), LiveSettings(**live), policy)
+        settings = LiveSettings(**live)
+        return StreamConfig(name, values.get("uri", ""), tuple(out), values.get("records"), settings, policy)
     return None
 
 

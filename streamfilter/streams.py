@@ -157,18 +157,21 @@ class Streams:
                 problems.update(self._trying(name, partial(self.add, config)))
         return problems
 
-    def run(self, stop: threading.Event, tick: Callable[[], object] = lambda: None) -> Summary:
+    def run(
+        self, stop: threading.Event, tick: Callable[[], object] = lambda: None, *, waits_for_more: bool = False
+    ) -> Summary:
         """Score and deliver until `stop` is set or the last stream has ended; then drain and close the sinks.
 
         Args:
             stop: ends the run within two seconds.
             tick: called ten times a second or so, in this thread.
+            waits_for_more: whether to go on without any stream: more may be added.
 
         Returns:
             The counts of all streams, and a line for each that failed.
         """
         ticked = 0.0
-        while not stop.is_set() and self._streams:
+        while not stop.is_set() and (self._streams or waits_for_more):
             self._work.clear()
             if not self.step():
                 self._retire()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import re
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,6 +70,7 @@ def connect(uri: str, settings: LiveSettings) -> Connection:
     ways = _transports(scheme, settings.transport)
     logs: list[tuple[int, str, str]] = []
     for way in ways:
+        started = time.monotonic()
         try:
             with av.logging.Capture() as logs:
                 container = _open(uri, scheme, way, settings)
@@ -76,7 +78,8 @@ def connect(uri: str, settings: LiveSettings) -> Connection:
             if way != ways[-1] and error.errno == errno.EPROTONOSUPPORT:
                 log.info("%s: not by %s (%s), trying %s", mask(uri), way, reason(error), ways[-1])
                 continue
-            raise _refusal(uri, error, logs, settings) from error
+            is_late = time.monotonic() - started >= settings.open_timeout_seconds
+            raise _refusal(uri, error, logs, settings, is_late) from error
         except ValueError as error:
             raise ConnectionRefused(f"{mask(uri)} cannot be opened: {error}") from error
         if len(ways) > 1:
@@ -160,7 +163,10 @@ def _decoder_of(stream: VideoStream, uri: str, settings: LiveSettings) -> VideoC
     return context
 
 
-def _refusal(uri: str, error: av.FFmpegError, logs: list[tuple[int, str, str]], settings: LiveSettings) -> InputError:
+def _refusal(
+    uri: str, error: av.FFmpegError, logs: list[tuple[int, str, str]], settings: LiveSettings, is_late: bool
+) -> InputError:
+    """What a failed connect means; `is_late` when the time was up, whatever FFmpeg made of the half it had."""
     import av
 
     name = mask(uri)
@@ -168,7 +174,7 @@ def _refusal(uri: str, error: av.FFmpegError, logs: list[tuple[int, str, str]], 
         return ConnectionRefused(f"{name} refuses the user or password (401/403); check them")
     if isinstance(error, av.error.HTTPNotFoundError):
         return InputError(f"{name} is not there (404); check the path")
-    if isinstance(error, av.error.ExitError | av.error.TimeoutError):
+    if isinstance(error, av.error.ExitError | av.error.TimeoutError) or is_late:
         return InputError(
             f"{name} did not answer within {settings.open_timeout_seconds:g} s; check address and network"
         )

@@ -200,10 +200,12 @@ class LiveSource:
         )  # fmt: skip
 
     def _unreadable(self, problem: str) -> Frame:
+        arrived = time.monotonic()
+        seconds, _ = self._timeline.place(None, arrived)
         signs = Signs(connection=self._connections, gap=self._pending_loss, errors=True)
         return Frame(
-            self.name, self._next_index(), problem=f"cannot be decoded: {problem}",
-            arrived_seconds=time.monotonic(), signs=signs,
+            self.name, self._next_index(), seconds, problem=f"cannot be decoded: {problem}",
+            arrived_seconds=arrived, signs=signs,
         )  # fmt: skip
 
     def _next_index(self) -> int:

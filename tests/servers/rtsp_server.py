@@ -10,6 +10,7 @@ Streams lie under /cam; with `--relay`, what is published to /in is played under
 import argparse
 import signal
 import sys
+import threading
 
 import gi
 
@@ -26,8 +27,86 @@ ENCODERS = {
     "mjpeg": "jpegenc quality=80 ! rtpjpegpay name=pay0 pt=26",
     "vp8": "vp8enc deadline=1 keyframe-max-dist={gop} target-bitrate={kbps}000 ! rtpvp8pay name=pay0 pt=96",
 }
-RELAY_PORT = 5000
-"""Added to the server's own port: where published packets pass between /in and /out."""
+
+
+class Relay:
+    """Passes what is published on to the players, with the publisher's own spacing in time.
+
+    A player that joins late gets what came since the last keyframe first.
+    """
+
+    def __init__(self) -> None:
+        self.players = {}
+        self.since_keyframe = []
+        self.session = 0
+        self.caps = None
+        self.lock = threading.Lock()
+
+    def publishes(self, _factory: GstRtspServer.RTSPMediaFactory, media: GstRtspServer.RTSPMedia) -> None:
+        """A publisher came."""
+        self.session += 1
+        media.connect("prepared", keep_spacing)
+        sink = media.get_element().get_by_name_recurse_up("publisher")
+        sink.connect("new-sample", self.pass_on, self.session)
+
+    def plays(self, _factory: GstRtspServer.RTSPMediaFactory, media: GstRtspServer.RTSPMedia) -> None:
+        """The first player came."""
+        source = media.get_element().get_by_name_recurse_up("player")
+        media.connect("unprepared", lambda _media: self.forget(source))
+        source.connect("need-data", self.join)
+
+    def join(self, source: Gst.Element, _size: int) -> None:
+        """It runs and wants pictures."""
+        with self.lock:
+            if source not in self.players:
+                self.players[source] = None
+                for session, buffer in self.since_keyframe:
+                    self.push(source, session, buffer)
+
+    def forget(self, source: Gst.Element) -> None:
+        """The last player went."""
+        with self.lock:
+            self.players.pop(source, None)
+
+    def pass_on(self, sink: Gst.Element, session: int) -> Gst.FlowReturn:
+        """One picture came."""
+        sample = sink.emit("pull-sample")
+        buffer = sample.get_buffer()
+        with self.lock:
+            self.caps = sample.get_caps()
+            if is_keyframe(buffer):
+                self.since_keyframe.clear()
+            self.since_keyframe.append((session, buffer))
+            for source in self.players:
+                self.push(source, session, buffer)
+        return Gst.FlowReturn.OK
+
+    def push(self, source: Gst.Element, session: int, buffer: Gst.Buffer) -> None:
+        """Give a player a picture; each publisher's first one is due now, the others as far apart as they were sent."""
+        clock = self.players[source]
+        if clock is None or clock[0] != session:
+            last = -1 if clock is None else clock[2]
+            now = max(source.get_current_running_time() if source.get_clock() else 0, last + Gst.SECOND // 25)
+            clock = (session, now - buffer.pts, last)
+        copy = buffer.copy()
+        copy.dts = Gst.CLOCK_TIME_NONE
+        copy.pts = buffer.pts + clock[1]
+        self.players[source] = (*clock[:2], copy.pts)
+        source.set_property("caps", self.caps)
+        source.emit("push-buffer", copy)
+
+
+def is_keyframe(buffer: Gst.Buffer) -> bool:
+    """Whether H.264 in Annex B holds an IDR slice; the parser's own mark stands on other pictures as well."""
+    data = buffer.extract_dup(0, buffer.get_size())
+    return any(unit and unit[0] & 31 == 5 for unit in data.split(b"\0\0\1"))
+
+
+def keep_spacing(media: GstRtspServer.RTSPMedia) -> None:
+    """Take the publisher's time stamps as they are, not as its packets arrive."""
+    for element in media.get_element().get_parent().children:
+        if element.get_factory().get_name() == "rtpbin":
+            element.set_property("buffer-mode", 0)
 
 
 def parse() -> argparse.Namespace:
@@ -84,18 +163,21 @@ def main() -> None:
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1")
     server.set_service(str(options.port))
+    # A player waits within DESCRIBE until something is published: publishers have threads of their own.
+    server.get_thread_pool().set_max_threads(8)
     mounts = server.get_mount_points()
     if options.relay:
-        port = options.port + RELAY_PORT
+        relay = Relay()
         publish = factory_of(
-            f"( rtph264depay name=depay0 ! h264parse ! rtph264pay ! udpsink host=127.0.0.1 port={port} )"
+            "( rtph264depay name=depay0 ! h264parse config-interval=-1 ! video/x-h264,stream-format=byte-stream,"
+            "alignment=au ! appsink name=publisher emit-signals=true sync=false )"
         )
         publish.set_transport_mode(GstRtspServer.RTSPTransportMode.RECORD)
-        caps = "application/x-rtp,media=video,clock-rate=90000,encoding-name=H264,payload=96"
+        publish.connect("media-configure", relay.publishes)
         play = factory_of(
-            f'( udpsrc port={port} caps="{caps}" ! rtpjitterbuffer ! rtph264depay ! h264parse ! '
-            "rtph264pay name=pay0 pt=96 config-interval=-1 )"
+            "( appsrc name=player format=time is-live=true max-bytes=0 ! h264parse ! rtph264pay name=pay0 pt=96 )"
         )
+        play.connect("media-configure", relay.plays)
         play.set_shared(True)
         mounts.add_factory("/in", publish)
         mounts.add_factory("/out", play)

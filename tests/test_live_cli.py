@@ -1,0 +1,164 @@
+"""Live streams from the command line: run, watched, reloaded and stopped as a service is."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.live_servers import RtspServer, free_port, need_gstreamer, wait_until
+from tests.models import brightness_model
+
+COMMAND = [sys.executable, "-m", "streamfilter"]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    return brightness_model(tmp_path_factory.mktemp("model") / "bright.onnx")
+
+
+@contextmanager
+def running(*words: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """The command, its words on standard error kept in `said.txt`."""
+    with (folder / "said.txt").open("w") as said:
+        process = subprocess.Popen([*COMMAND, *words], cwd=folder, stderr=said, stdout=subprocess.PIPE, text=True)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate(timeout=10)
+
+
+def records(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def ask(port: int, path: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+    except OSError as error:
+        return 0, str(error)
+
+
+def test_a_stream_is_recorded_watched_and_stopped(model, tmp_path):
+    need_gstreamer()
+    port = free_port()
+    with RtspServer("--pattern", "white", "--gop", "10") as server:
+        words = ["--log-json", "-v", "run", server.url, "--model", str(model), "--metrics", str(port)]
+        words += ["--records", "cam.jsonl", "--out", "kept.mp4"]
+        with running(*words, folder=tmp_path) as process:
+            wait_until(lambda: len(records(tmp_path / "cam.jsonl")) > 40, 60, "records while it runs")
+            status, metrics = ask(port, "/metrics")
+            assert status == 200
+            health = ask(port, "/healthz")
+            process.send_signal(signal.SIGTERM)
+            started = time.monotonic()
+            assert process.wait(20) == 128 + signal.SIGTERM
+            assert time.monotonic() - started < 6
+    name = f"127.0.0.1-{server.port}"
+    assert f'streamfilter_frames_total{{kept="true",reason="useful",stream="{name}"}}' in metrics
+    assert f'streamfilter_state{{state="playing",stream="{name}"}} 1.0' in metrics
+    assert f'streamfilter_latency_seconds_count{{stream="{name}"}}' in metrics
+    assert health[0] == 200
+    assert json.loads(health[1])["streams"][name]["state"] == "playing"
+    lines = records(tmp_path / "cam.jsonl")
+    assert [line["index"] for line in lines] == list(range(len(lines)))
+    assert abs(lines[-1]["time"] - time.time()) < 60
+    *logs, summary = (tmp_path / "said.txt").read_text().splitlines()
+    assert {json.loads(line)["level"] for line in logs} <= {"INFO", "WARNING"}
+    assert summary.startswith(f"{len(lines)} frames read, ")
+    assert summary.endswith("(interrupted)")
+    kept = Counter(line["keep"] for line in lines)[True]
+    import av
+
+    with av.open(str(tmp_path / "kept.mp4")) as video:
+        assert sum(1 for _ in video.decode(video=0)) == kept
+
+
+def test_health_fails_while_no_stream_works(model, tmp_path):
+    port = free_port()
+    words = ["run", f"rtsp://127.0.0.1:{free_port()}/x", "--model", str(model), "--metrics", str(port)]
+    with running(*words, folder=tmp_path):
+        wait_until(lambda: ask(port, "/healthz")[0] == 503, 60, "the health check")
+        assert json.loads(ask(port, "/healthz")[1])["working"] == 0
+        assert ask(port, "/nothing")[0] == 404
+
+
+def test_a_hangup_reloads_the_streams_and_mistakes_change_nothing(model, tmp_path):
+    need_gstreamer()
+    path = tmp_path / "streams.toml"
+
+    def write(*names: str, more: str = "") -> None:
+        tables = [f'[[stream]]\nname = "{name}"\nuri = "{server.url}"\nrecords = "{name}.jsonl"\n' for name in names]
+        path.write_text(f'model = "{model}"\n{more}\n{"".join(tables)}')
+
+    with RtspServer("--pattern", "white", "--gop", "10") as server:
+        write("one")
+        with running("run", "--config", str(path), folder=tmp_path) as process:
+            wait_until(lambda: records(tmp_path / "one.jsonl"), 60, "the first stream")
+            write("two", "three", more="threshold = 7")
+            process.send_signal(signal.SIGHUP)
+            said = tmp_path / "said.txt"
+            wait_until(lambda: "not reloaded" in said.read_text(), 20, "the refusal")
+            assert "threshold is 7" in said.read_text()
+            write("one", "two")
+            process.send_signal(signal.SIGHUP)
+            wait_until(lambda: records(tmp_path / "two.jsonl"), 60, "the second stream")
+            write("two")
+            process.send_signal(signal.SIGHUP)
+            wait_until(lambda: said.read_text().count("reloaded") >= 3, 20, "the reload")
+            time.sleep(1)
+            before = len(records(tmp_path / "one.jsonl")), len(records(tmp_path / "two.jsonl"))
+            wait_until(lambda: len(records(tmp_path / "two.jsonl")) > before[1], 20, "the second stream")
+            assert len(records(tmp_path / "one.jsonl")) == before[0]
+
+
+def test_three_mistakes_are_told_at_once(tmp_path):
+    text = 'threshold = 7\n[live]\nstall = 3\n[[stream]]\nname = "a"\nuri = "rtsp://h/x"\ntransport = "smoke"\n'
+    (tmp_path / "streams.toml").write_text(text)
+    done = subprocess.run(
+        [*COMMAND, "run", "--config", "streams.toml"], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2
+    for told in ("has 3 mistakes", "threshold is 7", "live: unknown stall", "transport is 'smoke'"):
+        assert told in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["rtsp://h/x", "rtsp://h/y", "--out", "a.mp4"], "a.mp4: with several inputs targets hold {name}"),
+        (["rtsp://h/x", "--metrics", "here"], "metrics 'here', expected PORT or HOST:PORT"),
+        (["rtsp://h/x", "--stall", "0"], "stall_seconds is 0.0, expected a number from 0.1 to 300"),
+        (["clip.mp4", "--transport", "udp"], "transport: for live streams only, and no input is one"),
+        ([], "no input: name videos"),
+        (["rtsp://h/x", "--out", "mqtt://broker"], "an MQTT output is mqtt://host[:port]/topic"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(model, tmp_path, words, told):
+    done = subprocess.run(
+        [*COMMAND, "run", *words, "--model", str(model)], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode != 0
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_streams_of_the_command_line_that_fail_for_good_end_it(model, tmp_path):
+    words = [f"rtsp://me:secret@127.0.0.1:{free_port()}/x", "--max-reconnects", "1", "--model", str(model)]
+    done = subprocess.run([*COMMAND, "run", *words], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "given up after 1 reconnects" in done.stderr
+    assert "secret" not in done.stderr

@@ -1,0 +1,292 @@
+"""Many streams into one scorer: they come, go, break and dawdle without disturbing each other."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from streamfilter import StreamFilter
+from streamfilter.errors import ConfigError, InputError
+from streamfilter.frame import Frame, Reason, Signs, StreamEvent
+from streamfilter.sources import SourceInfo
+from streamfilter.stream_config import LiveSettings, StreamConfig
+from streamfilter.streams import Streams
+from tests.live_servers import free_port, wait_until
+from tests.media import moving_pictures, write_video
+from tests.models import brightness_model
+
+BRIGHT, DARK = (np.full((36, 64, 3), value, np.uint8) for value in (230, 20))
+SOUND, LOST = Signs(is_keyframe=True), Signs(gap=True)
+
+
+class Camera:
+    """A live source that gives what a test says, at a pace."""
+
+    is_live = True
+
+    def __init__(self, name: str, pictures: Callable[[int], Frame | None], fps: float = 200) -> None:
+        self.name, self.info, self.failure = name, SourceInfo(), None
+        self.closed = threading.Event()
+        self.given = 0
+        self._pictures, self._pause = pictures, 1 / fps
+
+    def __iter__(self) -> Iterator[Frame]:
+        while not self.closed.wait(self._pause):
+            frame = self._pictures(self.given)
+            if frame is None:
+                return
+            self.given += 1
+            yield frame
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+def shot(index: int, picture: np.ndarray = BRIGHT, signs: Signs = SOUND) -> Frame:
+    return Frame("cam", index, index / 25, array=picture, arrived_seconds=time.monotonic(), signs=signs)
+
+
+def endless(index: int) -> Frame:
+    return shot(index)
+
+
+def only(count: int) -> Callable[[int], Frame | None]:
+    return lambda index: shot(index) if index < count else None
+
+
+class Running:
+    """Streams that run in a thread while a test looks on."""
+
+    def __init__(self, model: Path, **settings: object) -> None:
+        self.events: list[StreamEvent] = []
+        self.streams = Streams(StreamFilter(model=str(model), device="cpu", **settings), on_event=self.events.append)
+        self.stop = threading.Event()
+        self.thread = threading.Thread(target=lambda: self.streams.run(self.stop, waits_for_more=True))
+
+    def add(
+        self, name: str, camera: Camera | None = None, consumer=None, uri: str = "rtsp://x/y", **live: object
+    ) -> None:
+        config = StreamConfig(name, uri, live=LiveSettings(**live))
+        self.streams.add(config, consumer=consumer, source=camera)
+
+    def __enter__(self) -> "Running":
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop.set()
+        self.thread.join(30)
+        assert not self.thread.is_alive()
+
+    def kinds(self, name: str) -> list[str]:
+        return [event.kind for event in self.events if event.stream == name]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    return brightness_model(tmp_path_factory.mktemp("model") / "bright.onnx")
+
+
+def test_every_frame_read_is_passed_or_dropped_for_a_reason(model):
+    camera = Camera("a", lambda index: shot(index, BRIGHT if index % 3 else DARK) if index < 300 else None)
+    got: list[int] = []
+    running = Running(model)
+    running.add("a", camera, consumer=lambda frame: got.append(frame.index))
+    summary = running.streams.run(threading.Event())
+    assert summary.frames_read == camera.given == 300
+    assert summary.frames_kept == len(got)
+    assert got == sorted(got)
+    assert summary.dropped_by_reason[Reason.LOW_UTILITY] + summary.frames_kept + waited(summary) == 300
+
+
+def waited(summary) -> int:
+    """Frames dropped because of load; a busy machine has some."""
+    return sum(summary.dropped_by_reason[reason] for reason in (Reason.OVERFLOW, Reason.STALE, Reason.STOPPED))
+
+
+@pytest.mark.parametrize("backpressure", ["bounded", "latest", "priority"])
+def test_a_slow_consumer_gets_fresh_frames_and_all_are_counted(model, backpressure):
+    ages: list[float] = []
+    camera = Camera("slow", only(300), fps=100)
+
+    def dawdle(frame: Frame) -> None:
+        ages.append(time.monotonic() - frame.arrived_seconds)
+        time.sleep(0.1)
+
+    running = Running(model)
+    running.add("slow", camera, consumer=dawdle, backpressure=backpressure, staleness_seconds=0.3)
+    summary = running.streams.run(threading.Event())
+    assert summary.frames_read == camera.given
+    assert summary.frames_kept == len(ages)
+    assert 5 < len(ages) < 100
+    assert max(ages) < 0.3 + 0.1  # a thread may be interrupted between the check and the call
+
+
+def test_a_slow_consumer_never_holds_up_the_reader_or_other_streams(model):
+    gate = threading.Event()
+    slow, quick = Camera("slow", endless), Camera("quick", endless)
+    got: list[int] = []
+    with Running(model) as running:
+        running.add("slow", slow, consumer=lambda frame: gate.wait(20))
+        running.add("quick", quick, consumer=lambda frame: got.append(frame.index))
+        wait_until(lambda: len(got) > 200, 30, "the quick stream")
+        assert slow.given > 50
+        gate.set()
+
+
+def test_streams_come_and_go_while_others_run(model):
+    first, second = Camera("first", endless), Camera("second", endless)
+    got: dict[str, int] = {"first": 0, "second": 0}
+
+    def count(name: str) -> Callable[[Frame], None]:
+        return lambda frame: got.__setitem__(name, got[name] + 1)
+
+    with Running(model) as running:
+        running.add("first", first, consumer=count("first"))
+        wait_until(lambda: got["first"] > 20)
+        running.add("second", second, consumer=count("second"))
+        wait_until(lambda: got["second"] > 20)
+        running.streams.remove("first")
+        assert first.closed.is_set()
+        before = dict(got)
+        wait_until(lambda: got["second"] > before["second"] + 20)
+        assert got["first"] == before["first"]
+        with pytest.raises(ConfigError, match="there is no stream first; there are second"):
+            running.streams.remove("first")
+        with pytest.raises(ConfigError, match="there is a stream second already"):
+            running.add("second", second)
+    assert running.kinds("first") == ["added", "removed"]
+
+
+def test_a_stream_that_breaks_is_told_and_the_others_go_on(model):
+    def burst(index: int) -> Frame:
+        if index == 10:
+            raise InputError("the cable of bad was cut; mend it")
+        return shot(index)
+
+    def crash(index: int) -> Frame:
+        raise RuntimeError("a bug")
+
+    got: list[int] = []
+    with Running(model) as running:
+        running.add("bad", Camera("bad", burst))
+        running.add("worse", Camera("worse", crash))
+        running.add("good", Camera("good", endless), consumer=lambda frame: got.append(frame.index))
+        running.add("absent", uri=f"rtsp://127.0.0.1:{free_port()}/x")
+        wait_until(lambda: "failed" in running.kinds("bad") and "failed" in running.kinds("worse"))
+        before = len(got)
+        wait_until(lambda: len(got) > before + 50)
+        states = {status.name: status.state for status in running.streams.statuses()}
+        assert states["absent"] in ("waiting", "connecting")
+        assert "bad" not in states
+    assert sorted(running.streams.summary.failures) == [
+        "reading worse raised RuntimeError: a bug",
+        "the cable of bad was cut; mend it",
+    ]
+
+
+def test_a_consumer_that_raises_ends_its_stream_only(model):
+    got: list[int] = []
+
+    def refuse(frame: Frame) -> None:
+        raise ValueError("not today")
+
+    with Running(model) as running:
+        running.add("bad", Camera("bad", endless), consumer=refuse)
+        running.add("good", Camera("good", endless), consumer=lambda frame: got.append(frame.index))
+        wait_until(lambda: "failed" in running.kinds("bad"))
+        before = len(got)
+        wait_until(lambda: len(got) > before + 50)
+    assert running.streams.summary.failures == ["a consumer of bad raised ValueError: not today"]
+
+
+def test_frames_of_a_taint_window_need_the_stricter_threshold(model):
+    """Brightness 0.9 passes 0.85, and 0.7 passes only outside the window."""
+    middling = np.full((36, 64, 3), 180, np.uint8)
+
+    def pictures(index: int) -> Frame | None:
+        if index >= 40:
+            return None
+        signs = SOUND if index in (0, 30) else LOST if index == 10 else Signs()
+        return shot(index, BRIGHT if index % 2 else middling, signs)
+
+    got: list[int] = []
+    running = Running(model)
+    running.add("cam", Camera("cam", pictures, fps=100), consumer=lambda f: got.append(f.index), taint_threshold=0.85,
+                staleness_seconds=10, queue_frames=100)  # fmt: skip
+    summary = running.streams.run(threading.Event())
+    assert got == [*range(10), *range(11, 30, 2), *range(30, 40)]
+    assert summary.dropped_by_reason == {Reason.TAINTED: 10}
+    assert summary.kept_by_reason[Reason.RELEASED] == 10
+
+
+def test_a_stream_that_is_all_damaged_becomes_unhealthy_and_recovers(model):
+    healthy = threading.Event()
+
+    def pictures(index: int) -> Frame:
+        return shot(index, BRIGHT, SOUND if healthy.is_set() else Signs(errors=True))
+
+    with Running(model) as running:
+        running.add("cam", Camera("cam", pictures), unhealthy_seconds=0.5)
+        running.streams._hear(StreamEvent("cam", "playing", ""))
+        wait_until(lambda: "unhealthy" in running.kinds("cam"))
+        assert [status.state for status in running.streams.statuses()] == ["unhealthy"]
+        time.sleep(1)
+        assert running.kinds("cam").count("unhealthy") == 1
+        healthy.set()
+        wait_until(lambda: running.kinds("cam")[-1] == "healthy")
+
+
+def test_files_are_streams_that_lose_nothing(model, tmp_path):
+    clip = write_video(tmp_path / "clip.mp4", moving_pictures(60))
+    slow: list[int] = []
+    running = Running(model, threshold=0.0)
+
+    def dawdle(frame: Frame) -> None:
+        slow.append(frame.index)
+        time.sleep(0.01)
+
+    running.add("clip", uri=str(clip), consumer=dawdle)
+    summary = running.streams.run(threading.Event())
+    assert slow == list(range(60))
+    assert summary.frames_kept == 60
+    assert not summary.interrupted
+
+
+def test_a_new_configuration_changes_only_what_differs(model, tmp_path):
+    clip = str(write_video(tmp_path / "clip.mp4", moving_pictures(5)))
+    port = free_port()
+    kept, changed, gone = (
+        StreamConfig(name, f"rtsp://127.0.0.1:{port}/{name}") for name in ("kept", "changed", "gone")
+    )
+    with Running(model) as running:
+        running.streams.replace([kept, changed, gone])
+        after = StreamConfig("changed", changed.uri, live=LiveSettings(staleness_seconds=0.1))
+        bad = StreamConfig("bad", str(tmp_path / "none.mp4"))
+        problems = running.streams.replace([kept, after, bad, StreamConfig("new", clip)])
+        assert list(problems) == ["bad"]
+        assert "no such file" in problems["bad"]
+    assert running.kinds("kept").count("added") == 1
+    assert [kind for kind in running.kinds("changed") if kind in ("added", "removed")][:3] == [
+        "added",
+        "removed",
+        "added",
+    ]
+    assert "removed" in running.kinds("gone")
+    assert "added" in running.kinds("new")
+
+
+def test_stopping_drains_within_two_seconds_and_counts_what_waited(model):
+    gate = threading.Event()
+    camera = Camera("cam", endless)
+    running = Running(model)
+    running.add("cam", camera, consumer=lambda frame: gate.wait(30), staleness_seconds=100, queue_frames=100)
+    with running:
+        wait_until(lambda: camera.given > 150)
+        started = time.monotonic()
+    assert time.monotonic() - started < 6
+    gate.set()
+    assert running.streams.summary.dropped_by_reason[Reason.STOPPED] > 0

@@ -1,0 +1,44 @@
+"""A live stream's clock runs on, whatever its stamps do."""
+
+import pytest
+
+from streamfilter.sources.timeline import LEAST_STEP_SECONDS, Timeline
+
+
+def place(stamps, arrivals):
+    timeline = Timeline()
+    return [timeline.place(*pair) for pair in zip(stamps, arrivals, strict=True)]
+
+
+def test_regular_stamps_keep_their_distances():
+    placed = place([90.0, 90.04, 90.08], [5.0, 5.05, 5.07])
+    assert [seconds for seconds, _ in placed] == pytest.approx([0.0, 0.04, 0.08])
+    assert not any(jumped for _, jumped in placed)
+
+
+@pytest.mark.parametrize("jump", [3600.0, -3600.0, -47721.9])
+def test_a_jump_is_told_and_bridged_by_the_arrival(jump):
+    placed = place([50_000.0, 50_000.04, 50_000.08 + jump, 50_000.12 + jump], [1.0, 1.04, 1.08, 1.12])
+    assert [seconds for seconds, _ in placed] == pytest.approx([0.0, 0.04, 0.08, 0.12])
+    assert [jumped for _, jumped in placed] == [False, False, True, False]
+
+
+def test_small_steps_back_and_missing_stamps_still_go_forward():
+    seconds = [one for one, _ in place([10.0, 9.99, None, 10.08], [1.0, 1.04, 1.08, 1.12])]
+    assert seconds == sorted(set(seconds))
+    assert seconds[1] == pytest.approx(LEAST_STEP_SECONDS)
+
+
+def test_a_reconnect_goes_on_where_the_clock_would_be():
+    timeline = Timeline()
+    timeline.place(7.0, 100.0)
+    timeline.interrupt()
+    assert timeline.place(0.0, 130.0) == (pytest.approx(30.0), False)
+    assert timeline.place(0.04, 130.05) == (pytest.approx(30.04), False)
+
+
+def test_frames_of_a_segment_that_came_at_once_are_early():
+    timeline = Timeline()
+    timeline.place(0.0, 10.0)
+    assert timeline.early_seconds(2.0, 10.5) == pytest.approx(1.5)
+    assert timeline.early_seconds(0.1, 10.5) == 0.0
