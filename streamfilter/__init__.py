@@ -9,24 +9,33 @@ if TYPE_CHECKING:
     from streamfilter.config import Settings
     from streamfilter.errors import StreamFilterError
     from streamfilter.filter import StreamFilter
-    from streamfilter.frame import Decision, Frame, Reason
-    from streamfilter.metrics import Summary
+    from streamfilter.frame import Decision, Frame, Reason, Signs, StreamEvent
+    from streamfilter.metrics import StreamStatus, Summary
     from streamfilter.pipeline import run
     from streamfilter.scorer import Scorer, shipped_models
     from streamfilter.sinks import SinkOptions, open_sink
-    from streamfilter.sources import open_source
+    from streamfilter.sources import LiveSource, open_source
     from streamfilter.spec import ModelSpec
+    from streamfilter.stream_config import LiveSettings, StreamConfig
+    from streamfilter.streams import Streams
 
 _ROOMS = {
     "Decision": "frame",
     "Frame": "frame",
+    "LiveSettings": "stream_config",
+    "LiveSource": "sources",
     "ModelSpec": "spec",
     "Reason": "frame",
     "Scorer": "scorer",
     "Settings": "config",
+    "Signs": "frame",
     "SinkOptions": "sinks",
+    "StreamConfig": "stream_config",
+    "StreamEvent": "frame",
     "StreamFilter": "filter",
     "StreamFilterError": "errors",
+    "StreamStatus": "metrics",
+    "Streams": "streams",
     "Summary": "metrics",
     "open_sink": "sinks",
     "open_source": "sources",
@@ -37,13 +46,20 @@ _ROOMS = {
 __all__ = [
     "Decision",
     "Frame",
+    "LiveSettings",
+    "LiveSource",
     "ModelSpec",
     "Reason",
     "Scorer",
     "Settings",
+    "Signs",
     "SinkOptions",
+    "StreamConfig",
+    "StreamEvent",
     "StreamFilter",
     "StreamFilterError",
+    "StreamStatus",
+    "Streams",
     "Summary",
     "__version__",
     "open_sink",

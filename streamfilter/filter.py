@@ -147,6 +147,10 @@ class StreamFilter:
                 consumer(frame)
         return summary
 
+    def new_state(self) -> StreamState:
+        """What there is to remember of a stream before its first frame."""
+        return StreamState()
+
     def decide(self, frames: Sequence[Frame], state: StreamState) -> tuple[list[Decision], StreamState]:
         """Decide on consecutive frames of one stream, scored as one batch.
 
@@ -246,7 +250,7 @@ def _judge(
             keep, reason = (False, Reason.TAINTED) if utility is None else release(rules.policy, utility, one.damage)
         else:
             keep, reason, memory = decide(rules.policy, memory, utility or {}, _clock(one.frame))
-        decisions.append(Decision(keep, reason, utility))
+        decisions.append(Decision(keep, reason, utility, None if one.soundness is Soundness.SOUND else one.damage))
     return decisions, StreamState(memory, seen[-1].state if seen else state.integrity)
 
 

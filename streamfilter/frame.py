@@ -179,4 +179,6 @@ class Decision:
     reason: Reason
     """The one cause of `keep`."""
     utility: Mapping[str, float] | None = None
-    """Calibrated utility in [0, 1] for each task of the model; None when the frame was unreadable."""
+    """Calibrated utility in [0, 1] for each task of the model; None when the frame was not scored."""
+    damage: float | None = None
+    """Share of the picture that the decoder made up since data went missing, 0-1; None when nothing is missing."""

@@ -33,7 +33,7 @@ OUTSIDE = {
         "streamfilter.errors",
     },
     "samples": {"streamfilter"},
-    "benchmarks": {"benchmarks", "streamfilter"},
+    "benchmarks": {"benchmarks", "streamfilter", "trainer.networks", "trainer.utility"},
 }
 OURS = ("streamfilter", "trainer", "export")
 

@@ -82,19 +82,30 @@ def calibrate_networks(
 ) -> tuple[list[float], list[float]]:
     """Scales and biases that turn the logits of single networks into probabilities of their own binary labels.
 
+    They answer tables I and II, whose pictures are compressed by JPEG and whose classes the paper balances: so they are
+    fitted on the rows with JPEG (all rows where those lack a class), and the classes count alike.
+
     Args:
         logits: (N, A) float32.
         rows: the N held-back rows; their confidences give the labels by the margins of eq. (5) and (6).
         networks: the A (task, network).
     """
     confidences = np.array([row.confidences for row in rows], dtype=np.float64).reshape(len(rows), len(networks))
-    fitted = []
+    is_jpeg = np.array([row.distortion.kind == "jpeg" for row in rows], dtype=bool)
+    scales, biases = [], []
     for index, (task, _) in enumerate(networks):
         phi = confidences[:, index]
         low, high = MARGINS[task]
         known = (phi < low) | (phi >= high)
-        fitted.append(fit_platt(logits[known, index].astype(np.float64), (phi[known] >= high).astype(np.float64)))
-    return [scale for scale, _ in fitted], [bias for _, bias in fitted]
+        if len(np.unique(phi[known & is_jpeg] >= high)) == 2:
+            known &= is_jpeg
+        useful = phi[known] >= high
+        scale, bias = fit_platt(logits[known, index].astype(np.float64), useful.astype(np.float64))
+        # Classes that count alike: the prior odds are taken out.
+        prior = np.log(max(1, useful.sum()) / max(1, (~useful).sum()))
+        scales.append(scale)
+        biases.append(float(bias - prior))
+    return scales, biases
 
 
 def task_figures(

@@ -21,7 +21,7 @@ def record_fields(frame: Frame, decision: Decision) -> dict[str, object]:
     """One frame's record as JSON values.
 
     Keys, in this order: `input`, `index`, `pts_seconds`, `keep`, `reason`, `utility`; `time` (when it came, seconds
-    since 1970) for live frames, and `problem` when unreadable.
+    since 1970) for live frames, `damage` for those that lost data may have hurt, and `problem` when unreadable.
     """
     fields: dict[str, object] = {
         "input": frame.input,
@@ -33,6 +33,8 @@ def record_fields(frame: Frame, decision: Decision) -> dict[str, object]:
     }
     if frame.arrived_seconds is not None:
         fields["time"] = round(time.time() - time.monotonic() + frame.arrived_seconds, 3)
+    if decision.damage is not None:
+        fields["damage"] = round(decision.damage, DECIMALS)
     if frame.problem is not None:
         fields["problem"] = frame.problem
     return fields
