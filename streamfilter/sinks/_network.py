@@ -20,19 +20,24 @@ log = logging.getLogger(__name__)
 QUEUE_MESSAGES = 256
 """Most kept frames that wait to be sent; beyond, the oldest are dropped and counted."""
 CLOSE_SECONDS = 1.5
+JOIN_SECONDS = 1.0
+LAST_RETRY_SECONDS = 0.25
+"""Longest wait for the next try once the sink closes."""
 RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0)
 
 
 def masked(target: str) -> str:
-    """An address without user and password."""
-    return re.sub(r"(?<=://)[^/\s]*@", "***@", target)
+    """An address, or a line that holds some, without passwords, tokens and keys."""
+    # Up to the last @: a password may hold / and @ as they are.
+    target = re.sub(r"(?<=://)\S*@", "***@", target)
+    return re.sub(r"(?i)([?&](?:pass\w*|pwd|token|secret|key|auth\w*|sig\w*)=)[^&\s]*", r"\1***", target)
 
 
 class QueueSink(BaseSink):
     """Sends a message about each kept frame from a thread of its own; what cannot be sent is tried again.
 
     The writer never waits: while the other side is away up to `QUEUE_MESSAGES` messages wait, then the oldest go, and
-    `messages_lost` counts them.
+    `messages_lost` counts them. Closing gives what waits one more try, for at most `CLOSE_SECONDS`.
 
     Args:
         target: the address; a password in it is never shown.
@@ -48,6 +53,7 @@ class QueueSink(BaseSink):
         self._messages: deque[dict[str, Any]] = deque()
         self._sending = 0
         self._changed = threading.Condition()
+        self._closing = False
         self._ended = False
         self._thread = threading.Thread(target=self._work, name=f"sender to {self._where}", daemon=True)
         self._thread.start()
@@ -68,11 +74,11 @@ class QueueSink(BaseSink):
         return {**record_fields(frame, decision), "width": width, "height": height}
 
     @abstractmethod
-    def _send(self, messages: Sequence[dict[str, Any]]) -> None:
-        """Send some messages, in order.
+    def _send(self, messages: list[dict[str, Any]]) -> None:
+        """Send messages in order, and take each off the list once it is sent.
 
         Raises:
-            OSError: they could not be sent; they are tried again.
+            OSError: they could not be sent; those still on the list are tried again.
         """
 
     def _hang_up(self) -> None:
@@ -88,15 +94,13 @@ class QueueSink(BaseSink):
                 failures += 1
                 if failures == 1 or failures % 10 == 0:
                     log.warning("%s: cannot send (%s); next try in %g s", self._where, masked(str(error)), wait)
-                self._put_back(messages, wait)
+                self._settle(messages)
+                self._pause(wait)
                 continue
             if failures:
                 log.warning("%s: sending again after %d failed tries", self._where, failures)
             failures = 0
-            with self._changed:
-                self.messages_sent += len(messages)
-                self._sending = 0
-                self._changed.notify_all()
+            self._settle(messages)
         self._hang_up()
 
     def _next(self) -> list[dict[str, Any]]:
@@ -108,23 +112,30 @@ class QueueSink(BaseSink):
             self._sending = len(messages)
             return messages
 
-    def _put_back(self, messages: Sequence[dict[str, Any]], wait_seconds: float) -> None:
-        deadline = time.monotonic() + wait_seconds
+    def _settle(self, left: Sequence[dict[str, Any]]) -> None:
+        """Count what was sent, and put the rest back in front, as far as there is room."""
         with self._changed:
-            room = max(0, QUEUE_MESSAGES - len(self._messages))
-            kept = list(messages)[len(messages) - min(room, len(messages)) :]
-            self.messages_lost += len(messages) - len(kept)
+            room = 0 if self._ended else QUEUE_MESSAGES - len(self._messages)
+            kept = left[max(0, len(left) - room) :]
+            self.messages_sent += max(0, self._sending - len(left))
+            self.messages_lost += min(self._sending, len(left)) - len(kept)
             self._messages.extendleft(reversed(kept))
             self._sending = 0
+            self._changed.notify_all()
+
+    def _pause(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        with self._changed:
             while not self._ended and time.monotonic() < deadline:
+                if self._closing:
+                    deadline = min(deadline, time.monotonic() + LAST_RETRY_SECONDS)
                 self._changed.wait(0.1)
-            if self._ended:
-                self.messages_lost += len(self._messages)
-                self._messages.clear()
 
     def _finish(self) -> None:
         deadline = time.monotonic() + CLOSE_SECONDS
         with self._changed:
+            self._closing = True
+            self._changed.notify_all()
             while (self._messages or self._sending) and time.monotonic() < deadline:
                 self._changed.wait(0.1)
         self._discard()
@@ -137,4 +148,7 @@ class QueueSink(BaseSink):
             self.messages_lost += len(self._messages)
             self._messages.clear()
             self._changed.notify_all()
-        self._thread.join(1.0)
+        self._thread.join(JOIN_SECONDS)
+        with self._changed:
+            self.messages_lost += self._sending
+            self._sending = 0

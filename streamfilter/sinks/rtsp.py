@@ -4,39 +4,36 @@ from __future__ import annotations
 
 import logging
 import time
-from fractions import Fraction
-from typing import TYPE_CHECKING
 
 from streamfilter.errors import OutputError
 from streamfilter.frame import Frame
 from streamfilter.sinks._base import DEFAULTS, KeptFramesSink, SinkOptions
-from streamfilter.sinks._clock import TIME_BASE, OutputClock
-from streamfilter.sinks._encoders import PIXEL_FORMAT
+from streamfilter.sinks._clock import OutputClock
 from streamfilter.sinks._network import masked
-from streamfilter.sinks._pictures import Picture, common, converted, even, stamped, upright
-
-if TYPE_CHECKING:
-    from av.container import OutputContainer
-    from av.video.stream import VideoStream
+from streamfilter.sinks._pictures import common, converted, even, upright
+from streamfilter.sinks._rtp import Encoder
+from streamfilter.sinks._rtsp_session import Address, Connect, Session
 
 log = logging.getLogger(__name__)
 
-TIMEOUT_SECONDS = 5.0
 RETRY_SECONDS = 2.0
-KEYFRAME_SECONDS = 2.0
-NOMINAL_FPS = 25
-ENCODER = {"preset": "veryfast", "tune": "zerolatency", "forced-idr": "1"}
+FIRST_CONNECT_SECONDS = 1.0
+"""Longest wait of the writer for a connect, unless the one before it failed."""
 
 
 class RtspSink(KeptFramesSink):
     """Encodes kept frames as H.264 without delay and publishes them (RTSP RECORD, over TCP) with their own time stamps.
 
-    The server may come and go: while it is away frames are counted in `frames_lost` and dropped, and every two seconds
-    a new connect is tried. A frame of another size starts a new session.
+    The server may come and go: while it is away frames are counted in `frames_lost` and dropped, and two seconds after
+    each failure a new connect is tried beside the writer. A frame of another size starts a new session.
 
     Args:
-        target: `rtsp://host:port/path`, of any server that takes publishers; a password in it is never shown.
+        target: `rtsp://user:password@host:port/path`, or `rtsps://` for TLS, of any server that takes publishers; the
+            password is never shown.
         options: quality of the encoder.
+
+    Raises:
+        ConfigError: the address has no host, or a port that is no number.
     """
 
     def __init__(self, target: str, options: SinkOptions = DEFAULTS) -> None:
@@ -47,94 +44,80 @@ class RtspSink(KeptFramesSink):
         """Frames sent so far."""
         self.frames_lost = 0
         """Kept frames that no server was there to take."""
-        self._target, self._options = target, options
+        self._address, self._options = Address.of(target), options
         self._where = masked(target)
         self._clock = OutputClock(self._where)
         self._scaler = VideoReformatter()
-        self._output: tuple[OutputContainer, VideoStream, Picture] | None = None
+        self._encoder: Encoder | None = None
+        self._connect: Connect | None = None
         self._next_try = 0.0
-        self._key_at: int | None = None
+        self._failures = 0
+        self._is_publishing = False
 
     def _write_kept(self, frame: Frame) -> None:
         import av
 
         tick = self._clock.tick(frame)
+        was_sent = False
         try:
-            if not self._is_connected(frame):
-                self.frames_lost += 1
-                return
-            assert self._output is not None
-            container, stream, shape = self._output
-            ready = converted(upright(frame), shape, self._scaler)
-            with stamped(ready, tick, self._kind(tick)) as picture:
-                packets = stream.encode(picture)
-            container.mux(packets)
-            self.frames_written += 1
+            if self._encoder is not None or time.monotonic() >= self._next_try:
+                was_sent = self._send(frame, tick)
         except (av.FFmpegError, OSError) as error:
-            self.frames_lost += 1
             self._break_off(error.strerror or str(error))
+        self.frames_written += was_sent
+        self.frames_lost += not was_sent
 
-    def _is_connected(self, frame: Frame) -> bool:
-        height, width = map(even, frame.size_hw)
-        if self._output is not None and (self._output[2].width, self._output[2].height) == (width, height):
-            return True
-        if self._output is not None:
-            log.info("%s: frames are %dx%d now, a new session begins", self._where, width, height)
-            self._hang_up()
-        if time.monotonic() < self._next_try:
+    def _send(self, frame: Frame, tick: int) -> bool:
+        """Whether there was a server to send it to.
+
+        Raises:
+            av.FFmpegError: it cannot be encoded.
+            OSError: the connect failed, or the server is gone.
+        """
+        encoder, session = self._publication(frame)
+        if session is None:
             return False
-        self._output = self._connect(common(upright(frame)))
-        self._key_at = None
+        session.send(encoder.packets(converted(upright(frame), encoder.shape, self._scaler), tick))
         return True
 
-    def _connect(self, shape: Picture) -> tuple[OutputContainer, VideoStream, Picture]:
-        import av
+    def _publication(self, frame: Frame) -> tuple[Encoder, Session | None]:
+        """What frames of this size go through; no session while there is none.
 
-        # Over TCP no packet is lost; the server's players choose for themselves.
-        container = av.open(
-            self._target, "w", format="rtsp", options={"rtsp_transport": "tcp"}, timeout=TIMEOUT_SECONDS
-        )
-        settings = {**ENCODER, "crf": str(min(51, self._options.crf))}
-        stream = container.add_stream(
-            "libx264",
-            rate=NOMINAL_FPS,
-            time_base=TIME_BASE,
-            width=shape.width,
-            height=shape.height,
-            options=settings,
-        )
-        stream.codec_context.pix_fmt = PIXEL_FORMAT
-        try:
-            container.start_encoding()
-        except BaseException:
-            container.close()
-            raise
-        log.info("%s: publishing %dx%d", self._where, shape.width, shape.height)
-        return container, stream, shape
-
-    def _kind(self, tick: int) -> int:
-        """Picture type: a keyframe every two seconds of the stream's own time, so that players can join."""
-        import av
-
-        if self._key_at is None or (tick - self._key_at) * TIME_BASE >= Fraction(KEYFRAME_SECONDS):
-            self._key_at = tick
-            return int(av.video.frame.PictureType.I)
-        return int(av.video.frame.PictureType.NONE)
+        Raises:
+            OSError: the connect failed.
+        """
+        height, width = map(even, frame.size_hw)
+        if self._encoder is not None and (self._encoder.shape.width, self._encoder.shape.height) != (width, height):
+            log.info("%s: frames are %dx%d now, a new session begins", self._where, width, height)
+            self._hang_up()
+        if self._encoder is None:
+            self._encoder = Encoder(common(upright(frame)), min(51, self._options.crf))
+        if self._connect is None:
+            self._connect = Connect(self._address, self._encoder.description(self._address.host))
+            self._connect.wait(0 if self._failures else FIRST_CONNECT_SECONDS)
+        session = self._connect.session()
+        if session is not None and not self._is_publishing:
+            self._is_publishing = True
+            level = logging.WARNING if self._failures else logging.INFO
+            log.log(level, "%s: publishing %dx%d after %d failed tries", self._where, width, height, self._failures)
+            self._failures = 0
+        return self._encoder, session
 
     def _break_off(self, why: str) -> None:
         self._next_try = time.monotonic() + RETRY_SECONDS
-        log.warning("%s: cannot publish (%s); next try in %g s", self._where, why, RETRY_SECONDS)
+        self._failures += 1
+        if self._failures == 1 or self._failures % 10 == 0:
+            log.warning("%s: cannot publish (%s); next try in %g s", self._where, masked(why), RETRY_SECONDS)
         self._hang_up()
 
     def _hang_up(self) -> None:
-        import av
-
-        output, self._output = self._output, None
-        if output is not None:
-            try:
-                output[0].close()
-            except (av.FFmpegError, OSError) as error:
-                log.debug("%s: while hanging up: %s", self._where, error)
+        encoder, self._encoder = self._encoder, None
+        connect, self._connect = self._connect, None
+        self._is_publishing = False
+        if connect is not None:
+            connect.abandon()
+        if encoder is not None:
+            encoder.close()
 
     def _finish(self) -> None:
         self._hang_up()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
-from streamfilter.errors import MissingExtraError
+from streamfilter.errors import ConfigError, MissingExtraError
 from streamfilter.frame import Decision, Frame
 from streamfilter.sinks._base import DEFAULTS, SinkOptions
 from streamfilter.sinks._jpeg import jpeg_bytes
@@ -25,6 +25,7 @@ class WebhookSink(QueueSink):
         options: quality of the JPEGs.
 
     Raises:
+        ConfigError: there is no host, or another fragment.
         MissingExtraError: requests is not installed.
     """
 
@@ -34,6 +35,16 @@ class WebhookSink(QueueSink):
         except ImportError as error:
             raise MissingExtraError('requests is not installed; run: pip install "streamfilter[webhook]"') from error
         self._address, _, fragment = target.partition("#")
+        try:
+            parts = urlsplit(self._address)
+            is_odd = not parts.hostname or parts.port == 0 or "@" in parts.path
+        except ValueError:
+            is_odd = True
+        if is_odd or fragment not in ("", "jpeg"):
+            raise ConfigError(
+                "a web output is http://[user:password@]host[:port]/path or https://, with #jpeg behind it or nothing; "
+                "write @, /, : and # of a password as %40, %2F, %3A and %23"
+            )
         self._with_pictures = fragment == "jpeg"
         self._options = options
         self._session = requests.Session()
@@ -45,10 +56,14 @@ class WebhookSink(QueueSink):
             message["jpeg"] = base64.b64encode(jpeg_bytes(frame, self._options.jpeg_quality)).decode()
         return message
 
-    def _send(self, messages: Sequence[dict[str, Any]]) -> None:
-        answer = self._session.post(self._address, json={"frames": list(messages)}, timeout=TIMEOUT_SECONDS)
+    def _send(self, messages: list[dict[str, Any]]) -> None:
+        # Followed, most redirects would turn the POST into a GET and lose what it carries.
+        answer = self._session.post(
+            self._address, json={"frames": messages}, timeout=TIMEOUT_SECONDS, allow_redirects=False
+        )
         if answer.status_code not in ACCEPTED:
             raise OSError(f"it answered {answer.status_code} {answer.reason}")
+        messages.clear()
 
     def _hang_up(self) -> None:
         self._session.close()

@@ -122,6 +122,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--mtu", type=int, default=1400)
     parser.add_argument("--streams", type=int, default=1, help="/cam, /cam2, ...")
     parser.add_argument("--account", help="user:password")
+    parser.add_argument("--digest", action="store_true", help="ask for the account by Digest, not Basic")
     parser.add_argument("--relay", action="store_true")
     return parser.parse_args()
 
@@ -144,12 +145,18 @@ def factory_of(line: str) -> GstRtspServer.RTSPMediaFactory:
     return factory
 
 
-def demand(factory: GstRtspServer.RTSPMediaFactory, server: GstRtspServer.RTSPServer, account: str) -> None:
+def demand(
+    factory: GstRtspServer.RTSPMediaFactory, server: GstRtspServer.RTSPServer, account: str, digest: bool
+) -> None:
     user, _, password = account.partition(":")
     token = GstRtspServer.RTSPToken()
     token.set_string("media.factory.role", "user")
     auth = GstRtspServer.RTSPAuth()
-    auth.add_basic(GstRtspServer.RTSPAuth.make_basic(user, password), token)
+    if digest:
+        auth.set_supported_methods(GstRtsp.RTSPAuthMethod.DIGEST)
+        auth.add_digest(user, password, token)
+    else:
+        auth.add_basic(GstRtspServer.RTSPAuth.make_basic(user, password), token)
     server.set_auth(auth)
     permissions = GstRtspServer.RTSPPermissions()
     permissions.add_permission_for_role("user", "media.factory.access", True)
@@ -179,15 +186,17 @@ def main() -> None:
         )
         play.connect("media-configure", relay.plays)
         play.set_shared(True)
-        mounts.add_factory("/in", publish)
-        mounts.add_factory("/out", play)
+        for path, factory in (("/in", publish), ("/out", play)):
+            if options.account:
+                demand(factory, server, options.account, options.digest)
+            mounts.add_factory(path, factory)
     else:
         for number in range(options.streams):
             factory = factory_of(launch_line(options))
             factory.set_shared(not options.file)
             factory.set_protocols(GstRtsp.RTSPLowerTrans.UDP | GstRtsp.RTSPLowerTrans.TCP)
             if options.account:
-                demand(factory, server, options.account)
+                demand(factory, server, options.account, options.digest)
             mounts.add_factory("/cam" if number == 0 else f"/cam{number + 1}", factory)
     if server.attach(None) == 0:
         sys.exit(f"cannot listen on port {options.port}")
