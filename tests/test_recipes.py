@@ -52,8 +52,8 @@ def kit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return kit
 
 
-def test_the_repository_has_the_three_recipes():
-    assert {path.stem for path in RECIPES} >= {"paper", "default", "resnet18"}
+def test_the_repository_has_the_recipes():
+    assert {path.stem for path in RECIPES} >= {"paper", "default", "resnet18", "accurate"}
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)

@@ -72,7 +72,11 @@ def test_training_costs_its_rows_and_epochs(kit, table, tmp_path):
 
 def test_all_of_it_is_planned(kit, tmp_path):
     steps = reproduce_steps(Place.of(kit, tmp_path), smoke=True, with_paper=False)
-    assert [step.out.name for step in steps if isinstance(step, TrainStep)] == ["utility-nano", "utility-resnet18"]
+    assert [step.out.name for step in steps if isinstance(step, TrainStep)] == [
+        "utility-nano",
+        "utility-lite0",
+        "utility-resnet18",
+    ]
     assert len([step for step in steps if isinstance(step, ScoreStep)]) == 3
     judged = {step.request.what for step in steps if isinstance(step, JudgeStep)}
     assert judged == {"networks", "distortions", "discard", "figure1", "figure2", "calibration", "leak"}

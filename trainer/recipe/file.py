@@ -57,6 +57,8 @@ class Labels:
     """Distortions drawn for each picture; None for all the given ones."""
     limit: int | None = None
     """Only the first so many pictures; None for all."""
+    augmented: int = 0
+    """Augmented versions labelled in the place of each picture; 0 for the picture itself."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,7 @@ def _wrong_labels(table: Mapping[str, Any]) -> list[str]:
     checks = {
         "networks must be different, at least one": 0 < len(networks) == len(set(networks)),
         f"sample is {table.get('sample')}, expected at least 1": table.get("sample", 1) >= 1,
+        f"augmented is {table.get('augmented')}, expected at least 0": table.get("augmented", 0) >= 0,
         f"limit is {table.get('limit')}, expected at least 1": table.get("limit", 1) >= 1,
         f"out is {table.get('out')!r}, expected a folder under the work folder": _is_inside(table.get("out", "labels")),
     }

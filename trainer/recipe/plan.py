@@ -86,7 +86,7 @@ def label_step(table: Labels, place: Place) -> LabelStep:
         truth, reference, split = images / EXTRA_SPLITS, "pristine", split or "dev"
     job = LabelJob(
         table.task, images, place.networks(table.networks), place.work / table.out, truth, parse(table.distortions),
-        split, table.limit, place.weights_dir, sample=table.sample, reference=reference,
+        split, table.limit, place.weights_dir, sample=table.sample, reference=reference, augmented=table.augmented,
     )  # fmt: skip
     return LabelStep(job, table.distortions)
 

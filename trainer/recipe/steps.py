@@ -66,6 +66,7 @@ class LabelStep:
             "--networks": ",".join(job.networks),
             "--distortions": self.distortions,
             "--sample": job.sample,
+            "--augmented": job.augmented or None,
             "--limit": job.limit,
             "--weights-dir": job.weights_dir,
             "--out": job.out,

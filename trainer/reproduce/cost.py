@@ -186,7 +186,7 @@ def pictures_of(job: LabelJob) -> int:
 
 def versions_of(job: LabelJob) -> int:
     """How many distorted versions each picture has in it."""
-    return job.sample or len(job.distortions)
+    return (job.sample or len(job.distortions)) * max(1, job.augmented)
 
 
 def _of_labels(job: LabelJob, meter: Meter) -> float:
@@ -201,7 +201,7 @@ def _rows(jobs: Sequence[LabelJob]) -> dict[tuple[object, ...], tuple[LabelJob, 
     """Distorted pictures of label tables, those of two tasks once: (what, where) -> the job and the count."""
     rows: dict[tuple[object, ...], tuple[LabelJob, int]] = {}
     for job in jobs:
-        rows[job.images, job.sample, job.distortions] = (job, pictures_of(job) * versions_of(job))
+        rows[job.images, job.sample, job.augmented, job.distortions] = (job, pictures_of(job) * versions_of(job))
     return rows
 
 
