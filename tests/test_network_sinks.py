@@ -27,9 +27,8 @@ from PIL import Image
 
 from streamfilter.errors import ConfigError, OutputError
 from streamfilter.frame import Decision, Frame, Reason
-from streamfilter.sinks import MqttSink, RtspSink, Sink, SinkOptions, WebhookSink, _network, open_sink
+from streamfilter.sinks import MqttSink, RtspSink, Sink, SinkOptions, WebhookSink, _network, _rtsp_session, open_sink
 from streamfilter.sinks import mqtt as mqtt_module
-from streamfilter.sinks import _rtsp_session
 from streamfilter.sinks import rtsp as rtsp_module
 from streamfilter.sinks._network import QUEUE_MESSAGES
 from streamfilter.sinks.records import record_fields

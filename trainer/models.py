@@ -16,14 +16,14 @@ from torch import nn
 from torch.nn.functional import avg_pool2d
 
 from streamfilter.errors import ConfigError, ModelError
-from trainer.efficientnet import Lite
+from trainer.efficientnet import Lite, WholeLite
 from trainer.shufflenet import Nano
 
 log = logging.getLogger(__name__)
 
-NANO, LITE = "nano", "lite0"
-MODELS = ("resnet18", "mobilenet_v3_small", "shufflenet_v2_x0_5", NANO, LITE)
-OURS: dict[str, type[Nano] | type[Lite]] = {NANO: Nano, LITE: Lite}
+NANO, LITE, WHOLE = "nano", "lite0", "lite0_whole"
+MODELS = ("resnet18", "mobilenet_v3_small", "shufflenet_v2_x0_5", NANO, LITE, WHOLE)
+OURS: dict[str, type[Nano] | type[Lite] | type[WholeLite]] = {NANO: Nano, LITE: Lite, WHOLE: WholeLite}
 """Those that start from a file of their authors' weights."""
 LITE_WEIGHTS = "efficientnet-lite0-57934424.pth"
 INITS = ("none", "imagenet")
@@ -182,7 +182,7 @@ def build(
         backbone: nn.Module = OURS[name](outputs)
     else:
         backbone = torchvision.models.get_model(name, weights=None, num_classes=outputs)
-    if isinstance(backbone, Nano | Lite) and starts_ready:
+    if isinstance(backbone, tuple(OURS.values())) and starts_ready:
         _load_authors(backbone, Path(init) if is_file else _packaged_weights(name, weights_dir))
     elif init == "imagenet":
         _load_published(backbone, name, weights_dir)
@@ -223,7 +223,7 @@ def _load_run(net: UtilityNet, name: str, run: Path) -> None:
     net.backbone.load_state_dict(fitting, strict=False)
 
 
-def _load_authors(backbone: Nano | Lite, path: Path) -> None:
+def _load_authors(backbone: Nano | Lite | WholeLite, path: Path) -> None:
     state = read_tensors(path)
     try:
         backbone.load_published(state)
@@ -234,7 +234,7 @@ def _load_authors(backbone: Nano | Lite, path: Path) -> None:
 
 def _packaged_weights(name: str, weights_dir: Path | None) -> Path:
     """The file of the published weights of `lite0`, from a folder or from the Python package that carries them."""
-    if name != LITE:
+    if name == NANO:
         raise ConfigError(f"{name} starts from a file of its authors' weights: give its path as --init")
     if weights_dir is not None:
         return weights_dir / LITE_WEIGHTS

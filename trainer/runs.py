@@ -18,7 +18,7 @@ import torch
 
 from streamfilter.errors import ConfigError, InputNotFoundError, ModelError, OutputError
 from trainer.efficientnet import BLOCKS, GRAIN
-from trainer.models import LITE, read_tensors
+from trainer.models import LITE, WHOLE, read_tensors
 
 LATER_FIELDS = ("target", "optimizer", "room", "patch", "frozen")
 """Settings that the first runs lack."""
@@ -94,7 +94,7 @@ class TrainConfig:
             "labels must name a folder": bool(self.labels),
             "tasks must be distinct and not empty": 0 < len(self.tasks) == len(set(self.tasks)),
             f"input size {self.input_size} outside 16-1024": 16 <= self.input_size <= 1024,
-            f"{LITE} wants views of a multiple of {GRAIN} pixels": self.model != LITE
+            f"{self.model} wants views of a multiple of {GRAIN} pixels": self.model not in (LITE, WHOLE)
             or (self.patch or self.input_size) % GRAIN == 0,
             f"frozen {self.frozen} outside 0-{BLOCKS}": 0 <= self.frozen <= BLOCKS,
             f"only {LITE} has blocks to freeze": not self.frozen or self.model == LITE,
