@@ -149,7 +149,7 @@ def score(inputs: tuple[str, ...], config_path: str | None, **flags: Any) -> Non
     for plan in plan_inputs(inputs):
         try:
             source = plan.open()
-            if source.info.duration_seconds is not None:
+            if source.is_live or source.info.duration_seconds is not None:
                 raise InputError(f"{plan.name} is a video; use: streamfilter run {plan.name} --records -")
             for frame, decision in stream_filter.filter(source):
                 failures += decision.utility is None

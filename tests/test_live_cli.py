@@ -162,3 +162,10 @@ def test_streams_of_the_command_line_that_fail_for_good_end_it(model, tmp_path):
     assert done.returncode == 1
     assert "given up after 1 reconnects" in done.stderr
     assert "secret" not in done.stderr
+
+
+def test_scoring_a_live_stream_is_refused():
+    words = ["score", "rtsp://me:secret@h/x"]
+    done = subprocess.run([*COMMAND, *words], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "rtsp://***@h/x is a video; use: streamfilter run" in done.stderr

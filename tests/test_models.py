@@ -11,7 +11,7 @@ import torchvision
 
 from streamfilter.errors import ConfigError, ModelError
 from streamfilter.preprocess import shrink
-from trainer.efficientnet import Same
+from trainer.efficientnet import SURENESSES, Same, sureness
 from trainer.models import LITE_WEIGHTS, MODELS, build, load, read_tensors, residual
 from trainer.runs import TrainConfig
 from trainer.shufflenet import ShuffleNetV2, Unit
@@ -201,3 +201,32 @@ def test_lite0_wants_views_of_whole_grains(tmp_path):
         TrainConfig(("labels",), frozen=2)
     with pytest.raises(ConfigError, match="nano starts from a file"):
         build("nano", TASKS, "imagenet", front="unit")
+
+
+def test_only_the_head_of_the_whole_network_learns():
+    net = build("lite0_whole", TASKS)
+    before = {key: value.clone() for key, value in net.state_dict().items()}
+    net.train()
+    optimizer = torch.optim.AdamW(net.parameters(), lr=0.01, weight_decay=0.1)
+    net(noise(4, 64)).sum().backward()
+    optimizer.step()
+    changed = {key for key, value in net.state_dict().items() if not torch.equal(value, before[key])}
+    assert {key.removeprefix("backbone.").split(".")[0] for key in changed} == {"head", "scale"}
+
+
+def test_sureness_of_certain_even_and_split_classes():
+    split = torch.full((1, 1000), -40.0)
+    split[0, :2] = 0.0
+    certain, even = torch.zeros(1, 1000), torch.zeros(1, 1000)
+    certain[0, 3] = 40.0
+    said = sureness(torch.cat((certain, even, split)))
+    assert said.shape == (3, SURENESSES)
+    names = ("first", "log", "log_of_rest", "lead", "five", "squares", "entropy", "energy", "highest")
+    of = {name: said[:, column] for column, name in enumerate(names)}
+    assert of["first"].tolist() == pytest.approx([1, 0.001, 0.5], abs=1e-4)
+    assert of["lead"].tolist() == pytest.approx([1, 0, 0], abs=1e-4)
+    assert of["five"].tolist() == pytest.approx([1, 0.005, 1], abs=1e-4)
+    assert of["squares"].tolist() == pytest.approx([1, 0.001, 0.5], abs=1e-4)
+    assert of["entropy"].tolist() == pytest.approx([0, np.log(1000), np.log(2)], abs=2e-3)
+    assert of["energy"].tolist() == pytest.approx([40, np.log(1000), np.log(2)], abs=1e-3)
+    assert of["highest"].tolist() == [40, 0, 0]
