@@ -116,6 +116,7 @@ def to_onnx(net: UtilityNet, spec: ModelSpec) -> onnx.ModelProto:
             )  # fmt: skip
         model = onnx.load_from_string(buffer.getvalue())
         halve(model.graph)
+        shorten(model.graph)
         onnx.checker.check_model(model, full_check=True)
     except (RuntimeError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ModelError(f"cannot export {spec.name}: {str(error).splitlines()[0]}") from error
@@ -150,6 +151,25 @@ def halve(graph: onnx.GraphProto) -> None:
     nodes = [*casts, *graph.node]
     del graph.node[:]
     graph.node.extend(nodes)
+
+
+def shorten(graph: onnx.GraphProto) -> None:
+    """Number the values inside the graph: the exporter's names, paths of modules, are a tenth of a small file."""
+    kept = {value.name for value in (*graph.input, *graph.output)}
+    numbers: dict[str, str] = {name: name for name in ("", *kept)}
+
+    def short(name: str) -> str:
+        return numbers.setdefault(name, f"v{len(numbers)}")
+
+    for tensor in graph.initializer:
+        tensor.name = short(tensor.name)
+    for node in graph.node:
+        node.ClearField("name")
+        inputs, outputs = [short(name) for name in node.input], [short(name) for name in node.output]
+        del node.input[:], node.output[:]
+        node.input.extend(inputs)
+        node.output.extend(outputs)
+    del graph.value_info[:]
 
 
 def _summary(tasks: Mapping[str, Any]) -> dict[str, Any]:

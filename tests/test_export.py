@@ -131,3 +131,9 @@ def test_the_command_writes_model_and_card(run, tmp_path, monkeypatch):
     assert f"{out}: " in done.stdout
     assert out.with_suffix(".md").read_text().startswith("# mine\n")
     assert "--name mine" in out.with_suffix(".md").read_text()
+
+
+def test_names_inside_the_graph_are_short(exported):
+    graph = onnx.load(exported).graph
+    names = {name for node in graph.node for name in (node.name, *node.input, *node.output)}
+    assert max(map(len, names - {"images", "utility"})) <= 5

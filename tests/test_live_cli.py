@@ -144,7 +144,7 @@ def test_three_mistakes_are_told_at_once(tmp_path):
         (["rtsp://h/x", "--stall", "0"], "stall_seconds is 0.0, expected a number from 0.1 to 300"),
         (["clip.mp4", "--transport", "udp"], "transport: for live streams only, and no input is one"),
         ([], "no input: name videos"),
-        (["rtsp://h/x", "--out", "mqtt://broker"], "an MQTT output is mqtt://host[:port]/topic"),
+        (["rtsp://h/x", "--out", "mqtt://broker"], "an MQTT output is mqtt://[user:password@]host[:port]/topic"),
     ],
 )
 def test_what_does_not_go_together_is_refused(model, tmp_path, words, told):
