@@ -1,0 +1,160 @@
+"""One live stream between its reader and its sinks: what is taken, what is delivered, how it is doing."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from streamfilter.delivery import Delivery
+from streamfilter.filter import Rules, StreamState, open_buffer
+from streamfilter.frame import Decision, Frame, Reason, StreamEvent
+from streamfilter.integrity import Soundness
+from streamfilter.metrics import StreamMeter, StreamStatus
+from streamfilter.sinks import RecordsLog, RecordsSink, Sink, SinkOptions, open_sink
+from streamfilter.sources import LiveSource, Source, is_live_address, mask, open_source
+from streamfilter.stream_config import StreamConfig
+
+log = logging.getLogger(__name__)
+
+UNSOUND = (Reason.TAINTED, Reason.AWAITING_KEYFRAME, Reason.UNREADABLE)
+TAKEN_AT_ONCE = 64
+
+
+def open_stream_source(config: StreamConfig, on_event: Callable[[StreamEvent], None]) -> Source:
+    """What the stream is read from; a live address is not connected to before its first frame is asked for.
+
+    Raises:
+        InputError: a file cannot be opened.
+    """
+    if is_live_address(config.uri):
+        return LiveSource(config.uri, config.live, config.name, on_event)
+    return open_source(config.uri)
+
+
+def open_stream_sinks(config: StreamConfig, options: SinkOptions) -> list[Sink]:
+    """All targets of the stream, or none.
+
+    Raises:
+        ConfigError: an address is wrong.
+        OutputError: one of them cannot be opened; those opened before it are removed again.
+    """
+    sinks: list[Sink] = []
+    try:
+        if config.records is not None:
+            sinks.append(RecordsSink(sys.stdout) if config.records == "-" else RecordsLog(config.records))
+        for target in config.out:
+            sinks.append(open_sink(target, options))
+    except BaseException:
+        for sink in sinks:
+            sink.abort()
+        raise
+    return sinks
+
+
+class Stream:
+    """A running stream: its reader, its delivery, its state and its counts.
+
+    Args:
+        config: what it is.
+        rules: what decides on its frames.
+        source: read from now on by the stream alone.
+        sinks: written to from now on by the stream alone.
+        ahead: frames of a file that are read ahead.
+        count: called with the meter, each frame and its final decision.
+        on_change: called when there is something to take.
+    """
+
+    def __init__(
+        self,
+        config: StreamConfig,
+        rules: Rules,
+        source: Source,
+        sinks: Sequence[Sink],
+        ahead: int,
+        count: Callable[[StreamMeter, Frame, Decision], object],
+        on_change: Callable[[], object],
+    ) -> None:
+        self.config, self.rules, self.source = config, rules, source
+        self.meter = meter = StreamMeter(config.name, mask(config.uri))
+        self.state = StreamState()
+        live = config.live if source.is_live else replace(config.live, backpressure="wait")
+        self.delivery = Delivery(config.name, sinks, live, _ranked_by(rules), lambda *final: count(meter, *final))
+        self.buffer = open_buffer(source, config.live, ahead, on_change)
+        self._sound_at = time.monotonic()
+        self._is_unhealthy = False
+
+    def take(self, most: int) -> tuple[list[Frame], bool]:
+        """The frames that are there and wanted, and whether others were dropped on the way: those are delivered so.
+
+        Raises:
+            Exception: whatever the reader raised.
+        """
+        if not self.delivery.has_room:
+            return [], False
+        frames = self.buffer.poll(most)
+        dropped = self.buffer.take_dropped()
+        for frame, reason in dropped:
+            self.delivery.put(frame, Decision(keep=False, reason=reason))
+        return frames, bool(dropped)
+
+    def deliver(self, frames: Sequence[Frame], decisions: Sequence[Decision], state: StreamState, now: float) -> None:
+        """Pass decided frames on, and keep what they leave behind for the next."""
+        self.state = state
+        self.meter.looked(frames, state.integrity.soundness is Soundness.TAINTED, now)
+        if any(decision.reason not in UNSOUND for decision in decisions):
+            self._sound_at = now
+        for frame, decision in zip(frames, decisions, strict=True):
+            self.delivery.put(frame, decision)
+
+    def check_health(self, now: float) -> StreamEvent | None:
+        """What to tell when the stream has had no sound frame for long, or has one again; None when nothing changed."""
+        is_playing = self.meter.state in ("playing", "unhealthy")
+        if not is_playing:
+            self._sound_at = now
+        limit, silent = self.config.live.unhealthy_seconds, now - self._sound_at
+        if self.source.is_live and silent > limit and not self._is_unhealthy:
+            self._is_unhealthy = True
+            told = f"no sound frame for {limit:g} s: everything comes damaged"
+            return StreamEvent(self.config.name, "unhealthy", told)
+        if self._is_unhealthy and silent <= limit and is_playing:
+            self._is_unhealthy = False
+            return StreamEvent(self.config.name, "healthy", "sound frames again")
+        return None
+
+    def status(self) -> StreamStatus:
+        """How it is doing now."""
+        waiting = len(self.buffer) + self.delivery.depth
+        return self.meter.status(queue_depth=waiting, reconnects=getattr(self.source, "reconnects", 0))
+
+    def finish(self, deadline: float) -> None:
+        """End reader and delivery; what was read and not scored is dropped as stopped.
+
+        Raises:
+            OutputError: a sink could not be finished.
+        """
+        self.buffer.stop_reading()
+        try:
+            while frames := self.buffer.poll(TAKEN_AT_ONCE):
+                for frame in frames:
+                    self.delivery.put(frame.emptied(), Decision(keep=False, reason=Reason.STOPPED))
+        except Exception as error:
+            log.warning("%s: while stopping: %s", self.config.name, error)
+        for frame, reason in self.buffer.take_dropped():
+            self.delivery.put(frame, Decision(keep=False, reason=reason))
+        self.buffer.close()
+        self.delivery.close(max(0.1, deadline - time.monotonic()))
+
+
+def _ranked_by(rules: Rules) -> Callable[[Decision], float]:
+    """How useful a decided frame is, as one number, under the stream's task rule."""
+    tasks, together = rules.policy.tasks, min if rules.policy.task == "all" else max
+
+    def rank(decision: Decision) -> float:
+        utility: Mapping[str, Any] = decision.utility or {}
+        return together((float(utility.get(task, 0.0)) for task in tasks), default=0.0)
+
+    return rank
