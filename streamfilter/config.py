@@ -56,7 +56,7 @@ class Settings:
             ConfigError: the file cannot be read, has unknown names, or values are out of range.
         """
         given = {key: value for key, value in overrides.items() if value is not None}
-        return cls(**{**(_read_toml(Path(path)) if path is not None else {}), **given})
+        return cls(**{**(_settings_of(Path(path)) if path is not None else {}), **given})
 
     def replace(self, **changes: Any) -> Settings:
         """A copy with some settings changed.
@@ -93,13 +93,22 @@ def not_one_of(name: str, value: object, allowed: tuple[str, ...]) -> str:
     return "" if value in allowed else f"{name} is {value!r}, expected one of {', '.join(allowed)}"
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
+    """The values of a TOML file.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot read the settings file {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not TOML: {error}") from error
+
+
+def _settings_of(path: Path) -> dict[str, Any]:
+    values = read_toml(path)
     known = [field.name for field in fields(Settings)]
     unknown = sorted(set(values) - set(known))
     if unknown:

@@ -61,6 +61,7 @@ class Delivery:
         self._changed = threading.Condition()
         self._ended = False
         self._busy = False
+        self._deadline = float("inf")
         self._hangs_in: Sink | None = None
         self._thread = threading.Thread(target=self._deliver, name=f"delivery of {name}", daemon=True)
         self._thread.start()
@@ -89,22 +90,26 @@ class Delivery:
         for item in lost:
             self._on_final(*item)
 
+    def hurry(self, seconds: float) -> None:
+        """Give what waits no longer than this from now on, also when it is being closed already."""
+        self._deadline = min(self._deadline, time.monotonic() + seconds)
+
     def close(self, timeout_seconds: float) -> None:
         """Let the sinks take what waits, for so long; the rest is dropped. Then the sinks are closed whole.
 
         Raises:
             OutputError: a sink could not be finished.
         """
-        deadline = time.monotonic() + timeout_seconds
+        self.hurry(timeout_seconds)
         with self._changed:
-            while (self._items or self._busy) and self.failure is None and time.monotonic() < deadline:
+            while (self._items or self._busy) and self.failure is None and time.monotonic() < self._deadline:
                 self._changed.wait(POLL_SECONDS)
             for index, (_, decision) in enumerate(self._items):
                 if decision.keep:
                     self._drop(index, Reason.STOPPED)
             self._ended = True
             self._changed.notify_all()
-        self._thread.join(max(0.1, deadline - time.monotonic()) + 1)
+        self._thread.join(max(0.1, self._deadline - time.monotonic()) + 1)
         if self._thread.is_alive():
             self._settle()
             log.warning(

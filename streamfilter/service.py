@@ -7,14 +7,13 @@ import signal
 import sys
 import threading
 import time
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from streamfilter.config import Settings
+from streamfilter.config import Settings, read_toml
 from streamfilter.errors import ConfigError, StreamFilterError
 from streamfilter.filter import StreamFilter
 from streamfilter.metrics import Summary
@@ -34,8 +33,8 @@ def has_streams(path: str | None) -> bool:
     if path is None:
         return False
     try:
-        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        values = read_toml(Path(path))
+    except ConfigError:
         return False
     return "stream" in values or "live" in values
 

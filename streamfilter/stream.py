@@ -9,13 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from streamfilter.address import mask
 from streamfilter.delivery import Delivery
 from streamfilter.filter import Rules, StreamState, open_buffer
 from streamfilter.frame import Decision, Frame, Reason, StreamEvent
 from streamfilter.integrity import Soundness
 from streamfilter.metrics import StreamMeter, StreamStatus
 from streamfilter.sinks import RecordsLog, RecordsSink, Sink, SinkOptions, open_sink
-from streamfilter.sources import LiveSource, Source, is_live_address, mask, open_source
+from streamfilter.sources import LiveSource, Source, is_live_address, open_source
 from streamfilter.stream_config import StreamConfig
 
 log = logging.getLogger(__name__)
@@ -81,6 +82,8 @@ class Stream:
         self.config, self.rules, self.source = config, rules, source
         self.meter = meter = StreamMeter(config.name, mask(config.uri))
         self.state = StreamState()
+        self.taken_at = 0.0
+        """When frames were last taken: the stream that waited longest is the next."""
         live = config.live if source.is_live else replace(config.live, backpressure="wait")
         self.delivery = Delivery(config.name, sinks, live, _ranked_by(rules), lambda *final: count(meter, *final))
         self.buffer = open_buffer(source, config.live, ahead, on_change)
@@ -96,6 +99,8 @@ class Stream:
         if not self.delivery.has_room:
             return [], False
         frames = self.buffer.poll(most)
+        if frames:
+            self.taken_at = time.monotonic()
         dropped = self.buffer.take_dropped()
         for frame, reason in dropped:
             self.delivery.put(frame, Decision(keep=False, reason=reason))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from streamfilter.config import Settings, not_in, not_one_of
+from streamfilter.config import Settings, not_in, not_one_of, read_toml
 from streamfilter.errors import ConfigError
 
 TRANSPORTS = ("auto", "tcp", "udp")
@@ -128,12 +127,7 @@ def read_streams(path: Path) -> tuple[Settings, list[StreamConfig]]:
     Raises:
         ConfigError: the file cannot be read; or it holds mistakes, all of which are listed.
     """
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read the streams file {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not TOML: {error}") from error
+    values = read_toml(path)
     streams, shared = values.pop("stream", []), values.pop("live", {})
     mistakes: list[str] = []
     settings = Settings()

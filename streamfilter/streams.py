@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
+from streamfilter.address import mask
 from streamfilter.errors import ConfigError, StreamFilterError
 from streamfilter.filter import StreamFilter
 from streamfilter.frame import Decision, Frame, StreamEvent
 from streamfilter.metrics import StreamMeter, StreamStatus, Summary
 from streamfilter.sinks import CallbackSink, Sink, SinkOptions
-from streamfilter.sources import Source, mask
+from streamfilter.sources import Source
 from streamfilter.stream import Stream, open_stream_sinks, open_stream_source
 from streamfilter.stream_config import StreamConfig
 
@@ -23,6 +24,8 @@ IDLE_SECONDS = 0.1
 BATCH_WAIT_SECONDS = 0.004
 """How long a frame may wait for others of other streams."""
 DRAIN_SECONDS = 1.5
+JOIN_SECONDS = 10.0
+"""How long the last stream's outputs may take to become whole, such as the index of a long video."""
 FINISH_SECONDS = 60.0
 """How long the consumer of a stream that has ended by itself may take for what still waits."""
 ERROR_KINDS = ("waiting", "failed", "unhealthy")
@@ -61,7 +64,7 @@ class Streams:
         self._lock = threading.Lock()
         self._scoring = threading.Lock()
         """Held while frames are taken, scored and put, so that no stream is taken apart meanwhile."""
-        self._leaving: list[threading.Thread] = []
+        self._leaving: list[tuple[Stream, threading.Thread]] = []
         self._work = threading.Event()
 
     def add(
@@ -168,7 +171,7 @@ class Streams:
         left, did = self.stream_filter.settings.batch_size, False
         failed: list[tuple[Stream, str]] = []
         with self._scoring:
-            streams = sorted(self._snapshot(), key=lambda stream: stream.meter.decided)
+            streams = sorted(self._snapshot(), key=lambda stream: stream.taken_at)
             for place, stream in enumerate(streams):
                 share = max(1, left // (len(streams) - place))
                 try:
@@ -199,8 +202,11 @@ class Streams:
         for stream in self._snapshot():
             stream.source.close()
             self._leave(stream, DRAIN_SECONDS)
-        for thread in self._leaving:
-            thread.join()
+        for stream, thread in self._leaving:
+            stream.delivery.hurry(DRAIN_SECONDS)
+            thread.join(JOIN_SECONDS)
+            if thread.is_alive():
+                log.warning("%s: its outputs are still not finished", stream.config.name)
 
     def _decide(self, groups: Sequence[tuple[Stream, list[Frame]]]) -> None:
         if not groups:
@@ -255,9 +261,9 @@ class Streams:
             except StreamFilterError as error:
                 self.summary.failures.append(str(error))
 
-        self._leaving = [thread for thread in self._leaving if thread.is_alive()]
-        self._leaving.append(threading.Thread(target=finish, name=f"end of {stream.config.name}"))
-        self._leaving[-1].start()
+        self._leaving = [(other, thread) for other, thread in self._leaving if thread.is_alive()]
+        self._leaving.append((stream, threading.Thread(target=finish, name=f"end of {stream.config.name}")))
+        self._leaving[-1][1].start()
 
     def _end(self, stream: Stream, deadline: float) -> None:
         stream.finish(deadline)

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = (
-    {"errors", "frame"},
+    {"address", "errors", "frame"},
     {"config", "spec"},
     {"stream_config"},
     {"integrity", "metrics", "policy", "preprocess", "sinks", "sources"},

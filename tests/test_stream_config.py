@@ -77,7 +77,7 @@ def test_bad_files_are_refused_with_a_reason(tmp_path, text, told):
 
 
 def test_a_missing_file_is_told(tmp_path):
-    with pytest.raises(ConfigError, match=r"cannot read the streams file .*none\.toml"):
+    with pytest.raises(ConfigError, match=r"cannot read the settings file .*none\.toml"):
         read_streams(tmp_path / "none.toml")
 
 

@@ -290,3 +290,31 @@ def test_stopping_drains_within_two_seconds_and_counts_what_waited(model):
     assert time.monotonic() - started < 6
     gate.set()
     assert running.streams.summary.dropped_by_reason[Reason.STOPPED] > 0
+
+
+def test_a_stream_that_has_ended_is_hurried_when_all_is_stopped(model):
+    gate = threading.Event()
+    running = Running(model)
+    running.add("done", Camera("done", only(5)), consumer=lambda frame: gate.wait(30), staleness_seconds=100)
+    with running:
+        wait_until(lambda: not running.streams.statuses(), 30, "the end of the stream")
+        started = time.monotonic()
+    assert time.monotonic() - started < 10
+    gate.set()
+
+
+def test_a_new_stream_does_not_starve_the_old_ones(model):
+    """More streams than a batch holds: each gets its turn, however many frames it has behind it."""
+    got: dict[str, int] = {}
+
+    def count(name: str) -> Callable[[Frame], None]:
+        return lambda frame: got.__setitem__(name, got.get(name, 0) + 1)
+
+    with Running(model, batch_size=2) as running:
+        running.add("old", Camera("old", endless), consumer=count("old"))
+        wait_until(lambda: got.get("old", 0) > 100)
+        for name in ("new1", "new2", "new3"):
+            running.add(name, Camera(name, endless), consumer=count(name))
+        wait_until(lambda: got.get("new3", 0) > 5)
+        before = got["old"]
+        wait_until(lambda: got["old"] > before + 20, 20, "the old stream")

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamfilter.errors import ConfigError
+from trainer.augment import AREA
 from trainer.balance import TopUp, class_weights
 from trainer.dataset import LabelTable, Row, label_array, merge, refuse_test, split_sources, target_array
 from trainer.runs import TrainConfig, sha256
@@ -115,7 +116,7 @@ def _top_up(
     config: TrainConfig, task: str, tables: Sequence[LabelTable], out: Path, weights_dir: Path | None
 ) -> list[Row]:
     mine = tuple(table for table in tables if table.task == task)
-    key = " ".join([str(config.seed), str(config.holdout), *(sha256(table.path) for table in mine)])
+    key = " ".join([str(config.seed), str(config.holdout), str(AREA), *(sha256(table.path) for table in mine)])
     path = out / f"balance-{task}.parquet"
     return TopUp(mine, config.tasks, config.seed, config.balance_rounds, path, key, weights_dir).run()
 

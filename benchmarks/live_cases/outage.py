@@ -18,11 +18,11 @@ def measure(stream_filter: StreamFilter, outages: tuple[float, ...] = (1, 5, 30)
     """Kill the server so often for so long each, while a stream runs."""
     rows: list[dict[str, Any]] = []
     first_kept: list[bool] = []
-    seen: dict[int, bool] = {}
+    seen: set[int] = set()
 
     def consumer(frame: Any) -> None:
         if frame.signs.connection not in seen:
-            seen[frame.signs.connection] = frame.signs.is_keyframe or frame.index > 0
+            seen.add(frame.signs.connection)
             first_kept.append(_after_clean_keyframe(frame))
 
     with RtspServer("--gop", str(GOP), "--pattern", "smpte") as server, Running(stream_filter) as running:
@@ -49,7 +49,7 @@ def measure(stream_filter: StreamFilter, outages: tuple[float, ...] = (1, 5, 30)
     )
 
 
-def _one(server: RtspServer, running: Running, seen: dict[int, bool], seconds: float) -> dict[str, Any]:
+def _one(server: RtspServer, running: Running, seen: set[int], seconds: float) -> dict[str, Any]:
     connections = len(seen)
     server.kill()
     time.sleep(seconds)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from streamfilter.address import mask
 from streamfilter.errors import OutputError
 from streamfilter.sinks._base import Sink, SinkOptions
 from streamfilter.sinks._encoders import FORMATS
-from streamfilter.sinks._network import masked
 from streamfilter.sinks.callback import CallbackSink
 from streamfilter.sinks.images import ImagesSink
 from streamfilter.sinks.mjpeg import MjpegSink
@@ -64,7 +64,7 @@ def open_sink(target: str, options: SinkOptions) -> Sink:
         if path.suffix.lower() in FORMATS:
             return VideoSink(path, options)
     raise OutputError(
-        f"cannot tell what to write to {masked(target)!r}: name a {', '.join(FORMATS)} (video) or .jsonl (records) "
+        f"cannot tell what to write to {mask(target)!r}: name a {', '.join(FORMATS)} (video) or .jsonl (records) "
         "file, a folder ending in / (pictures), - (raw MJPEG on standard output), or an rtsp://, http://, https:// or "
         "mqtt:// address"
     )

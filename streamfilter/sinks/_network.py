@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import threading
 import time
 from abc import abstractmethod
@@ -11,6 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
+from streamfilter.address import mask
 from streamfilter.frame import Decision, Frame
 from streamfilter.sinks._base import BaseSink
 from streamfilter.sinks.records import record_fields
@@ -24,13 +24,6 @@ JOIN_SECONDS = 1.0
 LAST_RETRY_SECONDS = 0.25
 """Longest wait for the next try once the sink closes."""
 RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0)
-
-
-def masked(target: str) -> str:
-    """An address, or a line that holds some, without passwords, tokens and keys."""
-    # Up to the last @: a password may hold / and @ as they are.
-    target = re.sub(r"(?<=://)\S*@", "***@", target)
-    return re.sub(r"(?i)([?&](?:pass\w*|pwd|token|secret|key|auth\w*|sig\w*)=)[^&\s]*", r"\1***", target)
 
 
 class QueueSink(BaseSink):
@@ -48,7 +41,7 @@ class QueueSink(BaseSink):
         super().__init__()
         self.messages_sent = 0
         self.messages_lost = 0
-        self._where = masked(target)
+        self._where = mask(target)
         self._batch = batch
         self._messages: deque[dict[str, Any]] = deque()
         self._sending = 0
@@ -93,7 +86,7 @@ class QueueSink(BaseSink):
                 wait = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
                 failures += 1
                 if failures == 1 or failures % 10 == 0:
-                    log.warning("%s: cannot send (%s); next try in %g s", self._where, masked(str(error)), wait)
+                    log.warning("%s: cannot send (%s); next try in %g s", self._where, mask(str(error)), wait)
                 self._settle(messages)
                 self._pause(wait)
                 continue

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import time
 
+from streamfilter.address import mask
 from streamfilter.errors import OutputError
 from streamfilter.frame import Frame
 from streamfilter.sinks._base import DEFAULTS, KeptFramesSink, SinkOptions
 from streamfilter.sinks._clock import OutputClock
-from streamfilter.sinks._network import masked
 from streamfilter.sinks._pictures import common, converted, even, upright
 from streamfilter.sinks._rtp import Encoder
 from streamfilter.sinks._rtsp_session import Address, Connect, Session
@@ -45,7 +45,7 @@ class RtspSink(KeptFramesSink):
         self.frames_lost = 0
         """Kept frames that no server was there to take."""
         self._address, self._options = Address.of(target), options
-        self._where = masked(target)
+        self._where = mask(target)
         self._clock = OutputClock(self._where)
         self._scaler = VideoReformatter()
         self._encoder: Encoder | None = None
@@ -107,7 +107,7 @@ class RtspSink(KeptFramesSink):
         self._next_try = time.monotonic() + RETRY_SECONDS
         self._failures += 1
         if self._failures == 1 or self._failures % 10 == 0:
-            log.warning("%s: cannot publish (%s); next try in %g s", self._where, masked(why), RETRY_SECONDS)
+            log.warning("%s: cannot publish (%s); next try in %g s", self._where, mask(why), RETRY_SECONDS)
         self._hang_up()
 
     def _hang_up(self) -> None:

@@ -10,9 +10,10 @@ from functools import partial
 from itertools import groupby
 from pathlib import Path
 
+from streamfilter.address import mask
 from streamfilter.errors import InputError, InputNotFoundError
 from streamfilter.sources.base import MAX_PIXELS, Source, SourceInfo
-from streamfilter.sources.connection import SCHEMES, is_live_address, mask
+from streamfilter.sources.connection import SCHEMES, is_live_address
 from streamfilter.sources.images import ImagesSource, looks_like_picture, natural_key
 from streamfilter.sources.live import LiveSource
 from streamfilter.sources.mjpeg import MjpegSource, open_stdin
@@ -28,7 +29,6 @@ __all__ = [
     "SourceInfo",
     "VideoSource",
     "is_live_address",
-    "mask",
     "open_source",
     "open_sources",
     "plan_inputs",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import errno
 import logging
-import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from streamfilter.address import mask
 from streamfilter.errors import InputError
 from streamfilter.sources.base import MAX_PIXELS
 from streamfilter.sources.container import reason
@@ -49,12 +49,6 @@ class Connection:
 def is_live_address(text: str) -> bool:
     """Whether an input is the address of a live stream."""
     return text.startswith(V4L2_PREFIX) or (text.partition("://")[0].lower() in SCHEMES and "://" in text)
-
-
-def mask(text: str) -> str:
-    """An address, or a line that holds some, without passwords, tokens and keys."""
-    text = re.sub(r"(?<=://)[^/\s@]*(?:@[^/\s@]*)*@", "***@", text)
-    return re.sub(r"(?i)([?&](?:pass\w*|pwd|token|secret|key|auth\w*|sig\w*)=)[^&\s]*", r"\1***", text)
 
 
 def connect(uri: str, settings: LiveSettings) -> Connection:

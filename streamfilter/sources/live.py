@@ -10,10 +10,11 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from streamfilter.address import mask
 from streamfilter.errors import InputError
 from streamfilter.frame import Frame, Signs, StreamEvent
 from streamfilter.sources.base import SourceInfo
-from streamfilter.sources.connection import Connection, ConnectionRefused, connect, mask
+from streamfilter.sources.connection import Connection, ConnectionRefused, connect
 from streamfilter.sources.container import reason
 from streamfilter.sources.timeline import Timeline
 from streamfilter.stream_config import LiveSettings
