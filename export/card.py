@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from streamfilter.spec import ModelSpec
+from trainer.rounding import FLOAT16
 
 LEAST_ROWS = 10
 """A quality with fewer labelled rows is left out of the card."""
@@ -43,9 +44,10 @@ def render(
     """
     config = record["config"]
     made = f"{config['model']}, {parameters / 1e6:.2f} M parameters, front: {config['front']}"
+    weights = config.get("weights", FLOAT16)
     facts = [
         ("architecture", f"{made}, initial weights: {config['init']}"),
-        ("file", f"{file_bytes / 1e6:.1f} MB, ONNX, weights stored as float16, arithmetic in float32"),
+        ("file", f"{file_bytes / 1e6:.1f} MB, ONNX, weights stored as {weights}, arithmetic in float32"),
         ("input", f"`images`: uint8 RGB (N, {spec.input_size}, {spec.input_size}, 3), fit: {spec.fit}"),
         ("output", f"`utility`: float32 (N, {len(spec.tasks)}): {', '.join(spec.tasks)}; calibrated, 0 to 1"),
         ("thresholds", ", ".join(f"{task} {value:g}" for task, value in spec.thresholds.items())),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import torch
 
@@ -21,14 +22,15 @@ from export.parity import check, read_pictures
 from streamfilter.errors import InputNotFoundError, ModelError, OutputError
 from streamfilter.spec import ModelSpec
 from trainer.models import UtilityNet, load
+from trainer.rounding import MOST
 
 log = logging.getLogger(__name__)
 
 INPUT, OUTPUT = "images", "utility"
 OPSET = 18
 KEEP_USEFUL = "0.85"
-HALF = ".float16"
-LEAST_HALVED = 64
+PACKED, WIDE, STEPS = ".packed", ".wide", ".steps"
+LEAST_PACKED = 64
 TRAINING_KEYS = ("command", "commit", "config", "labels", "sources", "counts", "precision", "torch")
 
 
@@ -115,7 +117,7 @@ def to_onnx(net: UtilityNet, spec: ModelSpec) -> onnx.ModelProto:
                 training=torch.onnx.TrainingMode.PRESERVE, do_constant_folding=False,
             )  # fmt: skip
         model = onnx.load_from_string(buffer.getvalue())
-        halve(model.graph)
+        pack(model.graph)
         shorten(model.graph)
         onnx.checker.check_model(model, full_check=True)
     except (RuntimeError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
@@ -133,24 +135,42 @@ def _thresholds(metrics: Mapping[str, Any], tasks: Sequence[str], keep_useful: s
     return {task: round(value, 3) for task, value in found.items()}
 
 
-def halve(graph: onnx.GraphProto) -> None:
-    """Store the weights that float16 holds exactly as float16, with a cast behind them that runs once, at loading.
+def pack(graph: onnx.GraphProto) -> None:
+    """Store the weights that float16 or int8 holds exactly so, with nodes behind them that widen them once, at loading.
 
     PRESERVE keeps batch normalisation apart for this: folded into the convolutions, no weight would be exact.
     """
-    casts = []
-    for tensor in graph.initializer:
+    widened: list[onnx.NodeProto] = []
+    for tensor in list(graph.initializer):
         if tensor.data_type != onnx.TensorProto.FLOAT:
             continue
         values = onnx.numpy_helper.to_array(tensor)
-        if values.size < LEAST_HALVED or not np.array_equal(values, values.astype(np.float16)):
+        if values.size < LEAST_PACKED:
             continue
         name = tensor.name
-        tensor.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), name + HALF))
-        casts.append(onnx.helper.make_node("Cast", [name + HALF], [name], to=onnx.TensorProto.FLOAT))
-    nodes = [*casts, *graph.node]
+        levels, steps = _on_grid(values)
+        if levels is not None:
+            tensor.CopyFrom(onnx.numpy_helper.from_array(levels, name + PACKED))
+            graph.initializer.append(onnx.numpy_helper.from_array(steps, name + STEPS))
+            widened += [
+                onnx.helper.make_node("Cast", [name + PACKED], [name + WIDE], to=onnx.TensorProto.FLOAT),
+                onnx.helper.make_node("Mul", [name + WIDE, name + STEPS], [name]),
+            ]
+        elif np.array_equal(values, values.astype(np.float16)):
+            tensor.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), name + PACKED))
+            widened.append(onnx.helper.make_node("Cast", [name + PACKED], [name], to=onnx.TensorProto.FLOAT))
+    nodes = [*widened, *graph.node]
     del graph.node[:]
     graph.node.extend(nodes)
+
+
+def _on_grid(values: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.int8] | None, npt.NDArray[np.float32]]:
+    """(O, ...) weights -> whole multiples and the step of each output channel; None where they are not such."""
+    axes = tuple(range(1, values.ndim))
+    steps = np.abs(values).max(axes, keepdims=True) / np.float32(MOST)
+    steps[steps == 0] = 1
+    levels = np.rint(values / steps).astype(np.int8)
+    return (levels if axes and np.array_equal(levels * steps, values) else None), steps
 
 
 def shorten(graph: onnx.GraphProto) -> None:

@@ -36,6 +36,16 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def int8_run(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("int8")
+    config = json.loads((run / "run.json").read_text())["config"]
+    settings = {key: tuple(value) if isinstance(value, list) else value for key, value in config.items()}
+    config = TrainConfig(**{**settings, "weights": "int8"}, threads=1, cache_mb=16)
+    assert train(config, root / "run", command=COMMAND)
+    return root / "run"
+
+
+@pytest.fixture(scope="module")
 def exported(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("model") / "utility-small.onnx"
     export_run(run, out, command="python -m export runs/x --out utility-small.onnx")
@@ -72,6 +82,18 @@ def test_the_graph_is_clean(exported):
 def test_weights_are_stored_in_half_the_bytes(exported, run):
     weights = sum(tensor.numel() for tensor in load(run).parameters())
     assert 2 * weights < exported.stat().st_size < 2.5 * weights
+
+
+def test_int8_weights_take_a_quarter_of_the_bytes_and_say_what_torch_says(int8_run, tmp_path):
+    out = tmp_path / "utility-int8.onnx"
+    _, difference = export_run(int8_run, out)
+    assert difference < 1e-5
+    weights = sum(tensor.numel() for tensor in load(int8_run).parameters())
+    assert weights < out.stat().st_size < 1.5 * weights
+    assert "weights stored as int8" in out.with_suffix(".md").read_text()
+    kinds = {tensor.data_type for tensor in onnx.load(out).graph.initializer if len(tensor.dims) == 4}
+    assert onnx.TensorProto.INT8 in kinds
+    assert onnx.TensorProto.FLOAT16 not in kinds
 
 
 def test_the_card_tells_what_the_record_says(run, exported):

@@ -259,7 +259,8 @@ def test_an_unknown_codec_is_told():
         Reader(f"rtsp://127.0.0.1:{port}/x", HASTY) as reader,
     ):
         reader.until(lambda: not reader.thread.is_alive(), "the end")
-    assert "failed" in reader.kinds
+    assert reader.kinds.count("connecting") == 1
+    assert "a codec that has no decoder here; set the camera to H.264" in reader.detail("failed")
 
 
 @contextmanager
@@ -318,7 +319,11 @@ def test_broken_pictures_of_an_http_camera_are_told_one_by_one():
     good, broken = jpeg(48, 64), b"\xff\xd8\xff\xd9"
     with mjpeg_server(itertools.cycle([good, good, broken])) as address, Reader(address) as reader:
         reader.until_frames(12)
-    assert any(frame.is_readable for frame in reader.frames)
+        frames = list(reader.frames)
+    readable = [frame.is_readable for frame in frames[:12]]
+    assert readable == [True, True, False] * 4
+    assert [frame.signs.errors for frame in frames[:12]] == [not good for good in readable]
+    assert {frame.signs.connection for frame in frames} == {0}
 
 
 def test_a_playlist_is_paced_by_its_own_clock(tmp_path):

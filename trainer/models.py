@@ -109,19 +109,6 @@ class UtilityNet(nn.Module):
         """(N, T + A) float32 in [0, 1]: `probabilities`, then the calibrated utility to each labelling network."""
         return torch.sigmoid(self.scale * self.all_logits(images) + self.bias)
 
-    def round_weights(self) -> None:
-        """Round every weight to what float16 holds, so that a file of half the size says exactly the same.
-
-        Raises:
-            ModelError: a weight is too large for float16: the training has diverged.
-        """
-        with torch.no_grad():
-            for tensor in self.backbone.state_dict().values():
-                if tensor.is_floating_point():
-                    tensor.copy_(tensor.half())
-                    if not torch.isfinite(tensor).all():
-                        raise ModelError("a weight is over 65504: the training has diverged, lower --lr")
-
     def calibrate(self, scale: Sequence[float], bias: Sequence[float]) -> None:
         """Set the T + A scales and biases of `all_probabilities`."""
         self.scale.copy_(torch.tensor(scale))

@@ -19,8 +19,9 @@ import torch
 from streamfilter.errors import ConfigError, InputNotFoundError, ModelError, OutputError
 from trainer.efficientnet import BLOCKS, GRAIN
 from trainer.models import LITE, WHOLE, read_tensors
+from trainer.rounding import FLOAT16, WEIGHTS
 
-LATER_FIELDS = ("target", "optimizer", "room", "patch", "frozen")
+LATER_FIELDS = ("target", "optimizer", "room", "patch", "frozen", "weights")
 """Settings that the first runs lack."""
 TARGETS = ("label", "confidence")
 OPTIMIZERS = ("sgd", "adamw")
@@ -72,6 +73,8 @@ class TrainConfig:
     """`relabel`, `weights` or `none`."""
     balance_rounds: int = 40
     """Most rounds of augmentation and relabelling a task."""
+    weights: str = FLOAT16
+    """What the trained weights are rounded to, `float16` or `int8`, see `trainer.rounding`."""
     holdout: float = 0.2
     """Share of the source pictures held back."""
     seed: int = 0
@@ -108,6 +111,7 @@ class TrainConfig:
             f"held-back share {self.holdout} outside 0-1": 0 < self.holdout < 1,
             f"target {self.target} not in {TARGETS}": self.target in TARGETS,
             f"optimizer {self.optimizer} not in {OPTIMIZERS}": self.optimizer in OPTIMIZERS,
+            f"weights {self.weights} not in {WEIGHTS}": self.weights in WEIGHTS,
             "confidences are balanced already: use --balance none": self.target == "label" or self.balance == "none",
             f"room {self.room} under 1": self.room >= 1,
             f"cache {self.cache_mb} MiB under 0": self.cache_mb >= 0,

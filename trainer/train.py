@@ -21,6 +21,7 @@ from trainer.efficientnet import Lite
 from trainer.loop import Loop
 from trainer.models import FRONTS, INITS, MODELS, UtilityNet, build
 from trainer.prepare import prepare
+from trainer.rounding import WEIGHTS, round_weights
 from trainer.runs import OPTIMIZERS, TARGETS, RunFolder, TrainConfig, command_line, completed, git_commit, sha256
 from trainer.state import State, Tally
 
@@ -79,7 +80,7 @@ def train(
     loop = Loop(config, data, folder, state, recipe, device, precision)
     if not loop.run():
         return False
-    net.round_weights()
+    round_weights(net.backbone, config.weights)
     logits, tasks = loop.held_back_logits(), len(config.tasks)
     (scales, biases), figures = evaluate.judge_held_back(logits[:, :tasks], data.held, config.tasks)
     more_scales, more_biases = evaluate.calibrate_networks(logits[:, tasks:], data.held, networks)
@@ -197,6 +198,7 @@ def _option(flag: str, **more: Any) -> Callable[[Any], Any]:
 @_option("--warmup", help="Share of the run over which the learning rate rises.")
 @_option("--balance", type=click.Choice(METHODS), help="How the classes are balanced.")
 @_option("--balance-rounds", help="Most rounds of augmentation and relabelling a task.")
+@_option("--weights", type=click.Choice(WEIGHTS), help="How the file keeps them; int8 is half of float16.")
 @_option("--holdout", help="Share of the source pictures held back.")
 @_option("--seed", help="Of the split, the initial weights, the order and the views.")
 @_option("--device", type=click.Choice(("cpu", "cuda")), help="Where to train.")
