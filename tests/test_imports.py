@@ -28,6 +28,7 @@ OUTSIDE = {
     "export": {
         "export",
         "trainer.models",
+        "trainer.rounding",
         "streamfilter.spec",
         "streamfilter.preprocess",
         "streamfilter.scorer",
