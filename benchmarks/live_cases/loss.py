@@ -97,10 +97,14 @@ def _rates(frames: Frames, name: str, rejects: Callable[[dict[str, Any]], bool])
 
 
 def _prepare(source: Path, scratch: Path, gop: int, count: int) -> Path:
-    """The clip as a camera would send it: H.264 without B-frames, repeated until it has so many frames."""
+    """The clip as a camera would send it: H.264 without B-frames, repeated until it has so many frames.
+
+    One slice a picture: the server would repeat the parameter sets before each slice of a keyframe, which splits it.
+    """
     target = scratch / f"{source.stem}.mp4"
     pictures = _pictures(source)
-    options = {"preset": "veryfast", "g": str(gop), "keyint_min": str(gop), "sc_threshold": "0", "bf": "0", "crf": "23"}
+    options = {"preset": "veryfast", "g": str(gop), "keyint_min": str(gop), "sc_threshold": "0", "bf": "0", "crf": "23",
+               "threads": "1"}  # fmt: skip
     with av.open(str(target), "w") as container:
         stream = container.add_stream("libx264", rate=FPS, options=options)
         stream.width, stream.height, stream.pix_fmt = pictures[0].width, pictures[0].height, "yuv420p"

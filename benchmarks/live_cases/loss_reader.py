@@ -24,7 +24,8 @@ from tests.live_servers import RtspServer
 SMALL = (64, 48)
 SAME_PSNR = 50.0
 """A frame this near to its clean version, dB, is the same to every network."""
-NEIGHBOURS = 12
+LATEST_START = 100
+"""Frames of the clip's beginning that may be lost before the first one comes."""
 
 
 def main(clip: str, percent: str, model: str, out: str) -> None:
@@ -34,7 +35,7 @@ def main(clip: str, percent: str, model: str, out: str) -> None:
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     stream_filter = StreamFilter(model=model, device="cpu", threads=1, max_gap_seconds=0)
     rules = stream_filter.rules(LiveSettings(max_damage=1.0))
-    small = _small_frames(clip)
+    small, rate = _small_frames(clip), _rate(clip)
     received: list[dict[str, Any]] = []
     state = stream_filter.new_state()
     with RtspServer("--file", clip) as server:
@@ -55,7 +56,7 @@ def main(clip: str, percent: str, model: str, out: str) -> None:
             if frame.native is not None:
                 planes = frame.native.to_ndarray()
                 record["file"] = f"{len(received):06d}.npy"
-                record["nearest"] = _nearest(small, _shrunk(frame.native))
+                record["start"] = _start(small, _shrunk(frame.native), round(frame.pts_seconds * rate))
                 np.save(folder / str(record["file"]), planes)
             received.append(record)
     _match(clip, received, folder)
@@ -64,10 +65,8 @@ def main(clip: str, percent: str, model: str, out: str) -> None:
 
 def _match(clip: str, received: list[dict[str, Any]], folder: Path) -> None:
     """Give each frame the number of its clean version, by time stamps; forget the planes of those that are equal."""
-    with av.open(clip) as container:
-        rate = float(container.streams.video[0].average_rate or 25)
-    guesses = [(one["nearest"] - round(one["pts"] * rate)) for one in received if "file" in one and not one["tainted"]]
-    offset = Counter(guesses).most_common(1)[0][0]
+    rate = _rate(clip)
+    offset = Counter(one["start"] for one in received if one.get("start") is not None).most_common(1)[0][0]
     by_index: dict[int, list[dict[str, Any]]] = {}
     for one in received:
         one["index"] = round(one["pts"] * rate) + offset
@@ -98,8 +97,15 @@ def _shrunk(frame: av.VideoFrame) -> npt.NDArray[np.float32]:
     return frame.reformat(*SMALL, format="gray").to_ndarray().astype(np.float32)
 
 
-def _nearest(small: npt.NDArray[np.float32], picture: npt.NDArray[np.float32]) -> int:
-    return int(((small - picture) ** 2).mean((1, 2)).argmin())
+def _rate(clip: str) -> float:
+    with av.open(clip) as container:
+        return float(container.streams.video[0].average_rate or 25)
+
+
+def _start(small: npt.NDArray[np.float32], picture: npt.NDArray[np.float32], since: int) -> int | None:
+    """Which frame of the clip came first, by a picture that came so many frames later; None of one past the end."""
+    candidates = small[since : since + LATEST_START]
+    return int(((candidates - picture) ** 2).mean((1, 2)).argmin()) if len(candidates) else None
 
 
 if __name__ == "__main__":
