@@ -23,6 +23,8 @@ from streamfilter.sources import Source, open_source
 from streamfilter.stream_config import LiveSettings
 
 BATCH_WAIT_SECONDS = 0.05
+TAINT_STRICTNESS = 6.0
+"""A tainted frame has to be this many times nearer to 1 than the threshold is, unless its stream says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,8 @@ class StreamFilter:
             hysteresis=settings.hysteresis,
             max_gap_seconds=settings.max_gap_seconds,
             taint_thresholds={
-                task: (1 + threshold) / 2 if stricter is None else stricter for task, threshold in thresholds.items()
+                task: 1 - (1 - threshold) / TAINT_STRICTNESS if stricter is None else stricter
+                for task, threshold in thresholds.items()
             },
             max_damage=live.max_damage,
         )

@@ -43,9 +43,9 @@ class LiveSettings:
     grace_seconds: float = 10.0
     """Longest wait for an intact keyframe after a connect; what comes before it is dropped."""
     taint_threshold: float | None = None
-    """Utility at or above which frames pass while lost data may have damaged them; None = half way from the threshold
-    to 1; 1 lets nothing pass."""
-    max_damage: float = 0.05
+    """Utility at or above which frames pass while lost data may have damaged them; None = five sixths of the way
+    from the threshold to 1; 1 lets nothing pass."""
+    max_damage: float = 0.5
     """Largest share of the picture that the decoder may have made up, 0-1, before a tainted frame is dropped unseen."""
     unhealthy_seconds: float = 30.0
     """Time without one sound frame after which a stream counts as unhealthy."""

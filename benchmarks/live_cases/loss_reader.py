@@ -51,7 +51,7 @@ def main(clip: str, percent: str, model: str, out: str) -> None:
                 "awaiting": decision.reason is Reason.AWAITING_KEYFRAME,
                 "tainted": decision.reason in (Reason.TAINTED, Reason.RELEASED),
                 "damage": decision.damage,
-                "utility": max(decision.utility.values()) if decision.utility else None,
+                "utility": decision.utility,
             }
             if frame.native is not None:
                 planes = frame.native.to_ndarray()
