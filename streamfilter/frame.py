@@ -107,7 +107,7 @@ class Frame:
     name: str | None = field(default=None)
     """File name relative to the folder or list it came from, for picture sinks; None for video."""
     arrived_seconds: float | None = None
-    """When a live frame was decoded, `time.monotonic()` seconds; None for files."""
+    """When the packet of a live frame came, `time.monotonic()` seconds; None for files."""
     signs: Signs | None = None
     """What its way says about it; None for files."""
     is_emptied: bool = False

@@ -90,7 +90,7 @@ class StreamStatus:
     counts: Summary
     """What became of its frames."""
     latency_counts: tuple[int, ...]
-    """Delivered frames by latency from decoding to delivery: a number for each of `LATENCY_BOUNDS` and one for more."""
+    """Delivered frames by latency from packet to delivery: a number for each of `LATENCY_BOUNDS` and one for more."""
     latency_sum: float
     """Of all delivered frames, seconds."""
     reconnects: int

@@ -141,7 +141,7 @@ class _Collector:
         depth = GaugeMetricFamily("streamfilter_queue_frames", "Frames waiting", labels=["stream"])
         state = GaugeMetricFamily("streamfilter_state", "1 for the state a stream is in", labels=["stream", "state"])
         latency = HistogramMetricFamily(
-            "streamfilter_latency_seconds", "From decoding to delivery, kept frames", labels=["stream"]
+            "streamfilter_latency_seconds", "From packet to delivery, kept frames", labels=["stream"]
         )
         for status in statuses:
             for kept, reasons in (("true", status.counts.kept_by_reason), ("false", status.counts.dropped_by_reason)):

@@ -53,7 +53,7 @@ class LiveSettings:
     """When the consumer is slow: `bounded` drops what is older than the staleness bound, `latest` keeps only the newest
     frame, `priority` keeps the most useful one of those within the bound, `wait` drops nothing."""
     staleness_seconds: float = 0.5
-    """Age, from decoding to delivery, above which a frame is dropped; `wait` has no bound."""
+    """Age, from the arrival of its packet to delivery, above which a frame is dropped; `wait` has no bound."""
     queue_frames: int = 32
     """Most frames of a stream that wait anywhere, 1-1024."""
 

@@ -8,7 +8,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from fractions import Fraction
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import av
 import numpy as np
 
+from benchmarks.live_cases.camera import as_camera
 from benchmarks.live_cases.common import Outcome
 from streamfilter import LiveSettings, StreamFilter
 from trainer.networks import load_network
@@ -28,7 +28,6 @@ SIDE_BY_SIDE = 4
 JUDGES = 2
 """Processes that ask the detectors, one thread each."""
 WIDTH = 640
-FPS = 25
 SURE = 0.5
 ASKED_SHARE = 0.95
 """Of the damaged frames."""
@@ -44,7 +43,10 @@ def measure(stream_filter: StreamFilter, kit: Path, frames: int = 20_000, losses
     rules = stream_filter.rules(LiveSettings())
     each = int(HEADROOM * frames / len(losses) / len(CLIPS))
     with tempfile.TemporaryDirectory() as scratch:
-        clips = {name: _prepare(kit / "clips" / f"{name}.mp4", Path(scratch), gop, each) for name, gop in CLIPS.items()}
+        clips = {
+            name: as_camera(kit / "clips" / f"{name}.mp4", Path(scratch) / f"{name}.mp4", WIDTH, gop, each)
+            for name, gop in CLIPS.items()
+        }
         model = str(stream_filter.scorer.path)
         jobs = [(name, loss) for loss in losses for name in clips]
         with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
@@ -114,39 +116,6 @@ def _rates(frames: Frames, name: str, rejects: Callable[[dict[str, Any]], bool])
         "damaged_rejected_percent": 100 * sum(damaged) / max(1, len(damaged)),
         "undamaged_rejected_percent": 100 * sum(sound) / max(1, len(sound)),
     }
-
-
-def _prepare(source: Path, scratch: Path, gop: int, count: int) -> Path:
-    """The clip as a camera would send it: H.264 without B-frames, repeated until it has so many frames.
-
-    One slice a picture: the server would repeat the parameter sets before each slice of a keyframe, which splits it.
-    """
-    target = scratch / f"{source.stem}.mp4"
-    pictures = _pictures(source)
-    options = {"preset": "veryfast", "g": str(gop), "keyint_min": str(gop), "sc_threshold": "0", "bf": "0", "crf": "23",
-               "threads": "1"}  # fmt: skip
-    with av.open(str(target), "w") as container:
-        stream = container.add_stream("libx264", rate=FPS, options=options)
-        stream.width, stream.height, stream.pix_fmt = pictures[0].width, pictures[0].height, "yuv420p"
-        for index in range(count):
-            # There and back again: a cut would be a keyframe of its own.
-            place = index % (2 * len(pictures) - 2)
-            frame = pictures[place if place < len(pictures) else 2 * len(pictures) - 2 - place]
-            frame.pts, frame.time_base, frame.pict_type = index, Fraction(1, FPS), 0
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return target
-
-
-def _pictures(source: Path, most: int = 400) -> list[av.VideoFrame]:
-    with av.open(str(source)) as container:
-        pictures = []
-        for frame in container.decode(video=0):
-            height = 2 * round(frame.height * WIDTH / frame.width / 2)
-            pictures.append(frame.reformat(WIDTH, height, "yuv420p") if frame.width > WIDTH else frame)
-            if len(pictures) == most:
-                break
-        return pictures
 
 
 def _receive(clip: Path, loss: float, model: str, scratch: Path) -> Path:

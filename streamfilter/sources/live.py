@@ -140,6 +140,7 @@ class LiveSource:
                 packet = self._read(packets)
                 if packet is None:
                     return
+                arrived = time.monotonic()
                 self._pending_loss |= any(LOSS.search(message) for _, _, message in lines)
                 lines.clear()
                 try:
@@ -157,7 +158,7 @@ class LiveSource:
                     if not started:
                         started = True
                         self._tell("playing", "")
-                    yield self._frame(native, packet, lines, connection)
+                    yield self._frame(native, packet, arrived, lines, connection)
 
     def _read(self, packets: Iterator[av.Packet[av.VideoStream]]) -> av.Packet[av.VideoStream] | None:
         """The next packet; None when the connection has ended, with `_problem` saying how."""
@@ -177,9 +178,13 @@ class LiveSource:
         return packet
 
     def _frame(
-        self, native: av.VideoFrame, packet: av.Packet[av.VideoStream], lines: LogLines, connection: Connection
+        self,
+        native: av.VideoFrame,
+        packet: av.Packet[av.VideoStream],
+        arrived: float,
+        lines: LogLines,
+        connection: Connection,
     ) -> Frame:
-        arrived = time.monotonic()
         pts = None if native.pts is None or native.time_base is None else float(native.pts * native.time_base)
         if connection.is_playlist and pts is not None:
             self._closed.wait(self._timeline.early_seconds(pts, arrived))
