@@ -23,6 +23,8 @@ from streamfilter.sources import Source, open_source
 from streamfilter.stream_config import LiveSettings
 
 BATCH_WAIT_SECONDS = 0.05
+WAITING_SHARE = 0.5
+"""Part of the staleness bound that a live frame may wait to be scored; the rest is for scoring and delivery."""
 TAINT_STRICTNESS = 6.0
 """A tainted frame has to be this many times nearer to 1 than the threshold is, unless its stream says otherwise."""
 
@@ -219,7 +221,9 @@ def open_buffer(
     if not source.is_live or live.backpressure == "wait":
         return Buffer(source, file_capacity, on_change=on_change)
     capacity = 1 if live.backpressure == "latest" else live.queue_frames
-    return Buffer(source, capacity, waits=False, staleness_seconds=live.staleness_seconds, on_change=on_change)
+    # A frame taken late would be stale when it is delivered: under overload every one would.
+    patience = WAITING_SHARE * live.staleness_seconds
+    return Buffer(source, capacity, waits=False, staleness_seconds=patience, on_change=on_change)
 
 
 def _look(rules: Rules, frames: Sequence[Frame], state: IntegrityState) -> list[_Seen]:
