@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -106,3 +108,21 @@ def test_unreadable_frames_and_wrong_arrays_are_refused() -> None:
         shrink(np.zeros((4, 4), dtype=np.uint8), SIZE)
     with pytest.raises(ShapeError):
         shrink(np.zeros((4, 4, 3), dtype=np.float32), SIZE)
+
+
+def test_planes_are_averaged_over_areas_as_pictures_are() -> None:
+    large = cv2.resize(photograph(360, 640), (1280, 720), interpolation=cv2.INTER_CUBIC)
+    noisy = np.clip(large + np.random.default_rng(0).normal(0, 25, large.shape), 0, 255).astype(np.uint8)
+    frame = native(noisy, "yuv420p")
+    reference = shrink(frame.to_ndarray(format="rgb24"), 288)
+    found = model_input(Frame("clip", 0, 0.0, native=frame), 288)
+    assert np.abs(found.astype(int) - reference).mean() < 1.5
+
+
+def test_threads_scale_side_by_side() -> None:
+    frames = [native(photograph(240 + 2 * index, 320 + 2 * index), "yuv420p") for index in range(8)]
+    alone = [model_input(Frame("clip", 0, 0.0, native=frame), 96) for frame in frames]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda frame: model_input(Frame("clip", 0, 0.0, native=frame), 96), frames * 20))
+    for index, picture in enumerate(together):
+        np.testing.assert_array_equal(picture, alone[index % len(alone)])

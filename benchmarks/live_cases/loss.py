@@ -32,7 +32,7 @@ SURE = 0.5
 ASKED_SHARE = 0.95
 """Of the damaged frames."""
 ORACLE = "oracle: PSNR to the clean decode"
-HEADROOM = 1.3
+HEADROOM = 1.1
 """More is sent than is asked for: some frames are lost whole."""
 
 Frames = list[dict[str, Any]]
