@@ -29,7 +29,7 @@ def cases(quick: bool, kit: Path) -> dict[str, Callable[[StreamFilter], Outcome]
             "outage": partial(outage.measure, outages=(1,), times=2),
             "loss": partial(loss.measure, kit=kit, frames=600, losses=(3,)),
             "slow": partial(slow.measure, seconds=8),
-            "many": partial(many.measure, kit=kit, counts=(2,), seconds=5),
+            "many": partial(many.measure, kit=kit, counts=(2,), cycles=1),
             "soak": partial(soak.measure, frames=8000),
             "relay": partial(relay.measure, seconds=5),
         }
