@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from benchmarks.live_cases import loss, many, outage, relay, slow, soak
+from benchmarks.live_cases import loss, many, outage, relay, slow, soak, stop
 from benchmarks.live_cases.common import Outcome
 from benchmarks.models import processor
 from streamfilter import StreamFilter, __version__
@@ -32,6 +32,7 @@ def cases(quick: bool, kit: Path) -> dict[str, Callable[[StreamFilter], Outcome]
             "many": partial(many.measure, kit=kit, counts=(2,), cycles=1),
             "soak": partial(soak.measure, frames=8000),
             "relay": partial(relay.measure, seconds=5),
+            "stop": partial(stop.measure, times=1),
         }
     return {
         "outage": outage.measure,
@@ -40,6 +41,7 @@ def cases(quick: bool, kit: Path) -> dict[str, Callable[[StreamFilter], Outcome]
         "many": partial(many.measure, kit=kit),
         "soak": soak.measure,
         "relay": relay.measure,
+        "stop": stop.measure,
     }
 
 

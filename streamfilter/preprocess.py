@@ -98,10 +98,10 @@ def _scaler(index: int) -> VideoReformatter:
     """This thread's scaler for a plane: it keeps its tables for as long as the sizes stay."""
     from av.video.reformatter import VideoReformatter
 
-    scalers: dict[int, VideoReformatter] | None = getattr(_OWN, "scalers", None)
-    if scalers is None:
-        scalers = _OWN.scalers = {}
-    return scalers.setdefault(index, VideoReformatter())
+    if not hasattr(_OWN, "scalers"):
+        _OWN.scalers = [VideoReformatter() for _ in range(3)]
+    scalers: list[VideoReformatter] = _OWN.scalers
+    return scalers[index]
 
 
 def _plane(native: av.VideoFrame, index: int) -> npt.NDArray[np.uint8]:
