@@ -162,9 +162,9 @@ def _limits(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
                 f"- {task}: it ranks compressed held-back pictures {verdict} the JPEG quality alone would "
                 f"(AUROC {_number(mine)} against {_number(oracle)})."
             )
-    lines.append(
-        "- Pictures on which the labelling networks disagree were left out of training and of the figures above."
-    )
+    learned_all = record["config"].get("target") == "confidence"
+    left_out = "of the figures above" if learned_all else "of training and of the figures above"
+    lines.append(f"- Pictures on which the labelling networks disagree were left out {left_out}.")
     return ["\n".join(lines)]
 
 
