@@ -95,6 +95,7 @@ def live_options(command: Any) -> Any:
 @click.option(
     "--max-gap", "max_gap_seconds", type=float, metavar="SECONDS", help="Never blind for longer; 0 = off [10]."
 )
+@click.option("--reuse", type=float, help="Grey levels of change up to which a frame keeps the last one's utility [0].")
 @click.option("--batch-size", type=int, help=f"Most frames scored at once [{Settings.batch_size}].")
 @live_options
 @model_options

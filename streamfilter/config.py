@@ -38,6 +38,8 @@ class Settings:
     """Most frames scored at once, 1-512."""
     threads: int = 0
     """Threads of the scorer; 0 = one a core."""
+    reuse: float = 0.0
+    """Mean change, grey levels, up to which a frame takes over the last scored one's utility, 0-255; 0 = none does."""
 
     def __post_init__(self) -> None:
         problems = [problem for problem in _problems(self) if problem]
@@ -72,6 +74,7 @@ def _problems(settings: Settings) -> list[str]:
         not_in("threshold", settings.threshold, 0.0, 1.0) if settings.threshold is not None else "",
         not_in("hysteresis", settings.hysteresis, 0.0, 1.0),
         not_in("max_gap_seconds", settings.max_gap_seconds, 0.0, 86_400.0),
+        not_in("reuse", settings.reuse, 0.0, 255.0),
         not_in("batch_size", settings.batch_size, 1, 512, whole=True),
         not_in("threads", settings.threads, 0, 512, whole=True),
         not_one_of("task", settings.task, TASK_RULES),

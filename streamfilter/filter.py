@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from streamfilter.batch import Batch, Rules, StreamState
 from streamfilter.buffer import Buffer
 from streamfilter.config import Settings
 from streamfilter.errors import PictureError
-from streamfilter.frame import RGB, Decision, Frame, Reason
-from streamfilter.integrity import IntegrityState, Soundness, inspect
+from streamfilter.frame import RGB, Decision, Frame
 from streamfilter.metrics import Summary
-from streamfilter.policy import Policy, PolicyState, decide, is_useful, release
+from streamfilter.policy import Policy, is_useful
 from streamfilter.preprocess import model_input, shrink
 from streamfilter.scorer import Scorer
 from streamfilter.sources import Source, open_source
@@ -27,32 +26,6 @@ WAITING_SHARE = 0.5
 """Part of the staleness bound that a live frame may wait to be scored; the rest is for scoring and delivery."""
 TAINT_STRICTNESS = 6.0
 """A tainted frame has to be this many times nearer to 1 than the threshold is, unless its stream says otherwise."""
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What decides on the frames of one stream."""
-
-    policy: Policy
-    live: LiveSettings = field(default_factory=LiveSettings)
-
-
-@dataclass(frozen=True)
-class StreamState:
-    """What the frames of one stream leave behind for the next."""
-
-    policy: PolicyState = field(default_factory=PolicyState)
-    integrity: IntegrityState = field(default_factory=IntegrityState)
-
-
-@dataclass(frozen=True, eq=False)
-class _Seen:
-    """A frame before it is scored."""
-
-    frame: Frame
-    soundness: Soundness
-    damage: float
-    state: IntegrityState
 
 
 class StreamFilter:
@@ -82,7 +55,7 @@ class StreamFilter:
 
         Args:
             live: how the stream is read and passed on; None = the defaults.
-            overrides: settings of the policy by name (`threshold`, `task`, `hysteresis`, `max_gap_seconds`).
+            overrides: settings of the policy by name (`threshold`, `task`, `hysteresis`, `max_gap_seconds`, `reuse`).
 
         Raises:
             ConfigError: a setting is out of range, or the model has no such task.
@@ -102,7 +75,7 @@ class StreamFilter:
             },
             max_damage=live.max_damage,
         )
-        return Rules(policy, live)
+        return Rules(policy, live, settings.reuse)
 
     def filter(
         self, source: str | Path | Source, stop: threading.Event | None = None, live: LiveSettings | None = None
@@ -166,7 +139,7 @@ class StreamFilter:
         Returns:
             One decision a frame, and the state for the frames that follow.
         """
-        return self.decide_together([(Rules(self.policy), frames, state)])[0]
+        return self.decide_together([(Rules(self.policy, reuse=self.settings.reuse), frames, state)])[0]
 
     def decide_together(
         self, groups: Sequence[tuple[Rules, Sequence[Frame], StreamState]]
@@ -179,18 +152,17 @@ class StreamFilter:
         Returns:
             For each stream one decision a frame, and the state for the frames that follow.
         """
-        seen = [_look(rules, frames, state.integrity) for rules, frames, state in groups]
-        inputs = [
-            _small(one.frame, self.scorer.spec.input_size) if _is_worth_scoring(one, rules) else None
-            for (rules, _, _), group in zip(groups, seen, strict=True)
-            for one in group
-        ]
+        batches = [Batch(*group) for group in groups]
+        for _ in range(2):
+            self._score_missing(batches)
+        return [batch.judge() for batch in batches]
+
+    def _score_missing(self, batches: Sequence[Batch]) -> None:
+        places = [(batch, index) for batch in batches for index in batch.missing()]
+        inputs = [_small(batch.frames[index], self.scorer.spec.input_size) for batch, index in places]
         scores = iter(self.scorer.score([picture for picture in inputs if picture is not None]))
-        utilities = iter([None if picture is None else self._by_task(next(scores)) for picture in inputs])
-        return [
-            _judge(rules, group, state, [next(utilities) for _ in group])
-            for (rules, _, state), group in zip(groups, seen, strict=True)
-        ]
+        for (batch, index), picture in zip(places, inputs, strict=True):
+            batch.settle(index, None if picture is None else self._by_task(next(scores)))
 
     def score(self, rgb: RGB) -> dict[str, float]:
         """Utility of one picture.
@@ -224,46 +196,6 @@ def open_buffer(
     # A frame taken late would be stale when it is delivered: under overload every one would.
     patience = WAITING_SHARE * live.staleness_seconds
     return Buffer(source, capacity, waits=False, staleness_seconds=patience, on_change=on_change)
-
-
-def _look(rules: Rules, frames: Sequence[Frame], state: IntegrityState) -> list[_Seen]:
-    seen = []
-    for frame in frames:
-        if frame.signs is not None:
-            state = inspect(state, frame.signs, frame.arrived_seconds or 0.0, rules.live.grace_seconds)
-            seen.append(_Seen(frame, state.soundness, state.damage, state))
-        else:
-            seen.append(_Seen(frame, Soundness.SOUND, 0.0, state))
-    return seen
-
-
-def _is_worth_scoring(seen: _Seen, rules: Rules) -> bool:
-    """Whether the score can change what becomes of the frame."""
-    if seen.soundness is Soundness.TAINTED:
-        return seen.damage <= rules.policy.max_damage
-    return seen.soundness is Soundness.SOUND
-
-
-def _judge(
-    rules: Rules, seen: Sequence[_Seen], state: StreamState, utilities: Sequence[Mapping[str, float] | None]
-) -> tuple[list[Decision], StreamState]:
-    decisions, memory = [], state.policy
-    for one, utility in zip(seen, utilities, strict=True):
-        if one.frame.problem is not None or (utility is None and one.soundness is Soundness.SOUND):
-            keep, reason = False, Reason.UNREADABLE
-        elif one.soundness is Soundness.AWAITING_KEYFRAME:
-            keep, reason = False, Reason.AWAITING_KEYFRAME
-        elif one.soundness is Soundness.TAINTED:
-            keep, reason = (False, Reason.TAINTED) if utility is None else release(rules.policy, utility, one.damage)
-        else:
-            keep, reason, memory = decide(rules.policy, memory, utility or {}, _clock(one.frame))
-        decisions.append(Decision(keep, reason, utility, None if one.soundness is Soundness.SOUND else one.damage))
-    return decisions, StreamState(memory, seen[-1].state if seen else state.integrity)
-
-
-def _clock(frame: Frame) -> float | None:
-    """What the gap floor counts by: a file's own time; of a live frame, when it came."""
-    return frame.pts_seconds if frame.arrived_seconds is None else frame.arrived_seconds
 
 
 def _small(frame: Frame, size: int) -> RGB | None:

@@ -182,3 +182,5 @@ class Decision:
     """Calibrated utility in [0, 1] for each task of the model; None when the frame was not scored."""
     damage: float | None = None
     """Share of the picture that the decoder made up since data went missing, 0-1; None when nothing is missing."""
+    is_reused: bool = False
+    """Whether the utility is that of an earlier frame that looked alike."""

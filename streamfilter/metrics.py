@@ -27,6 +27,8 @@ class Summary:
     """Kept frames for each reason."""
     dropped_by_reason: Counter[Reason] = field(default_factory=Counter)
     """Dropped frames for each reason."""
+    frames_reused: int = 0
+    """Frames that took over the utility of an earlier one that looked alike."""
     failures: list[str] = field(default_factory=list)
     """One line for each input that could not be opened or read to its end."""
     interrupted: bool = False
@@ -40,6 +42,7 @@ class Summary:
     def count(self, decision: Decision) -> None:
         """Add one decided frame."""
         (self.kept_by_reason if decision.keep else self.dropped_by_reason)[decision.reason] += 1
+        self.frames_reused += decision.is_reused
         self.seconds = time.monotonic() - self._started_at
 
     @property
@@ -64,6 +67,7 @@ class Summary:
             "frames_kept": self.frames_kept,
             "kept_by_reason": _plain(self.kept_by_reason),
             "dropped_by_reason": _plain(self.dropped_by_reason),
+            "frames_reused": self.frames_reused,
             "seconds": round(self.seconds, 3),
             "fps": round(self.fps, 1),
             "failures": list(self.failures),
@@ -73,6 +77,8 @@ class Summary:
     def __str__(self) -> str:
         text = f"{self.frames_read} frames read, {self.frames_kept} kept{_causes(self.kept_by_reason)}"
         text += f", {self.dropped_by_reason.total()} dropped{_causes(self.dropped_by_reason)}"
+        if self.frames_reused:
+            text += f", {self.frames_reused} by the utility of a frame that looked alike"
         return f"{text}; {self.seconds:.1f} s, {self.fps:.0f} fps"
 
 
@@ -148,7 +154,7 @@ class StreamMeter:
         now = time.monotonic()
         with self._lock:
             counts = Summary(Counter(self._counts.kept_by_reason), Counter(self._counts.dropped_by_reason))
-            counts.seconds = self._counts.seconds
+            counts.seconds, counts.frames_reused = self._counts.seconds, self._counts.frames_reused
             return StreamStatus(
                 self.name, self.uri, self.state, self.detail, counts, tuple(self._latencies), self._latency_sum,
                 reconnects, self._taint_seconds, queue_depth, None if self._last is None else now - self._last,

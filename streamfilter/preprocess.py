@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 PLANAR_420 = ("yuv420p", "yuvj420p")
 BT709 = 1
 FULL_RANGE = 2
+GLIMPSE_HW = (36, 64)
 
 _OWN = threading.local()
 
@@ -61,6 +62,25 @@ def model_input(frame: Frame, size: int) -> RGB:
     small = _shrink_planes(native, size) if native.format.name in PLANAR_420 else _shrink_packed(native, size)
     turns = frame.rotation_degrees // 90 % 4
     return small if turns == 0 else np.ascontiguousarray(np.rot90(small, turns))
+
+
+def glimpse(frame: Frame) -> npt.NDArray[np.float32]:
+    """A frame's luma in few pixels, from every so many lines: enough to see that something changed, in 0.1 ms.
+
+    Args:
+        frame: a readable frame.
+
+    Returns:
+        `GLIMPSE_HW` float32, 0-255, not turned upright.
+    """
+    import cv2
+
+    native = frame.native
+    has_luma = native is not None and not native.format.is_rgb and native.format.components[0].bits == 8
+    luma = _plane(native, 0) if native is not None and has_luma and native.format.is_planar else frame.rgb[:, :, 1]
+    lines = luma[:: max(1, luma.shape[0] // (4 * GLIMPSE_HW[0]))]
+    small = cv2.resize(lines, GLIMPSE_HW[::-1], interpolation=cv2.INTER_AREA)
+    return np.asarray(small, dtype=np.float32)
 
 
 def _resize(picture: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:

@@ -10,8 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 from streamfilter.address import mask
+from streamfilter.batch import Rules, StreamState
 from streamfilter.delivery import Delivery
-from streamfilter.filter import Rules, StreamState, open_buffer
+from streamfilter.filter import open_buffer
 from streamfilter.frame import Decision, Frame, Reason, StreamEvent
 from streamfilter.integrity import Soundness
 from streamfilter.metrics import StreamMeter, StreamStatus

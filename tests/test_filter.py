@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from streamfilter import StreamFilter
+from streamfilter.batch import StreamState
 from streamfilter.errors import ConfigError, InputNotFoundError
-from streamfilter.filter import StreamState
 from streamfilter.frame import Frame, Reason
 from tests.media import write_video
 from tests.models import brightness_model

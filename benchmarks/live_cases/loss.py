@@ -27,8 +27,6 @@ DETECTORS = ("picodet_s_416", "yolox_nano_416", "nanodet_m_416")
 SIDE_BY_SIDE = 4
 JUDGES = 2
 """Processes that ask the detectors, one thread each."""
-EVERY = 3
-"""They look at every third frame: neighbours differ little, and all would take an hour."""
 WIDTH = 640
 SURE = 0.5
 ASKED_SHARE = 0.95
@@ -131,7 +129,7 @@ def _receive(clip: Path, loss: float, model: str, scratch: Path) -> Path:
 def _judged(clip: Path, folder: Path, kit: Path) -> Frames:
     """The received frames, each with whether the detectors no longer agree with themselves on the clean decode."""
     received = json.loads((folder / "frames.json").read_text())
-    frames: Frames = [one for one in received if "psnr" in one and one["index"] % EVERY == 0]
+    frames: Frames = [one for one in received if "psnr" in one]
     networks = [load_network(str(kit / "networks" / f"{name}.onnx"), "detection", threads=1) for name in DETECTORS]
     differing = {one["index"] for one in frames if "file" in one}
     clean: dict[int, list[Any]] = {}

@@ -24,8 +24,9 @@ from tests.live_servers import RtspServer
 SMALL = (64, 48)
 SAME_PSNR = 50.0
 """A frame this near to its clean version, dB, is the same to every network."""
-LATEST_START = 100
-"""Frames of the clip's beginning that may be lost before the first one comes."""
+EARLIEST_START, LATEST_START = -25, 100
+"""Where in the clip the stream's clock may begin, frames: some of the first are lost; when the server tells its clock,
+after a moment, it may also jump ahead by a few."""
 
 
 def main(clip: str, percent: str, model: str, out: str) -> None:
@@ -35,7 +36,6 @@ def main(clip: str, percent: str, model: str, out: str) -> None:
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     stream_filter = StreamFilter(model=model, device="cpu", threads=1, max_gap_seconds=0)
     rules = stream_filter.rules(LiveSettings(max_damage=1.0))
-    small, rate = _small_frames(clip), _rate(clip)
     received: list[dict[str, Any]] = []
     state = stream_filter.new_state()
     with RtspServer("--file", clip) as server:
@@ -56,7 +56,7 @@ def main(clip: str, percent: str, model: str, out: str) -> None:
             if frame.native is not None:
                 planes = frame.native.to_ndarray()
                 record["file"] = f"{len(received):06d}.npy"
-                record["start"] = _start(small, _shrunk(frame.native), round(frame.pts_seconds * rate))
+                record["small"] = _shrunk(frame.native)
                 np.save(folder / str(record["file"]), planes)
             received.append(record)
     _match(clip, received, folder)
@@ -65,11 +65,15 @@ def main(clip: str, percent: str, model: str, out: str) -> None:
 
 def _match(clip: str, received: list[dict[str, Any]], folder: Path) -> None:
     """Give each frame the number of its clean version, by time stamps; forget the planes of those that are equal."""
-    rate = _rate(clip)
-    offset = Counter(one["start"] for one in received if one.get("start") is not None).most_common(1)[0][0]
+    times = np.array([one["pts"] for one in received]) * _rate(clip)
+    phase = float(np.angle(np.exp(2j * np.pi * times).mean())) / (2 * np.pi)
+    since = [round(time - phase) for time in times]
+    small = _small_frames(clip)
+    found = [_start(small, one.pop("small"), at) for one, at in zip(received, since, strict=True) if "small" in one]
+    offset = Counter(start for start in found if start is not None).most_common(1)[0][0]
     by_index: dict[int, list[dict[str, Any]]] = {}
-    for one in received:
-        one["index"] = round(one["pts"] * rate) + offset
+    for one, place in zip(received, since, strict=True):
+        one["index"] = place + offset
         by_index.setdefault(one["index"], []).append(one)
     with av.open(clip) as container:
         for index, clean in enumerate(container.decode(video=0)):
@@ -103,9 +107,12 @@ def _rate(clip: str) -> float:
 
 
 def _start(small: npt.NDArray[np.float32], picture: npt.NDArray[np.float32], since: int) -> int | None:
-    """Which frame of the clip came first, by a picture that came so many frames later; None of one past the end."""
-    candidates = small[since : since + LATEST_START]
-    return int(((candidates - picture) ** 2).mean((1, 2)).argmin()) if len(candidates) else None
+    """Which frame of the clip the clock begins with, by a picture so many frames later; None of one past the end."""
+    first = max(0, since + EARLIEST_START)
+    candidates = small[first : since + LATEST_START]
+    if not len(candidates):
+        return None
+    return first + int(((candidates - picture) ** 2).mean((1, 2)).argmin()) - since
 
 
 if __name__ == "__main__":

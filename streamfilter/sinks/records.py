@@ -21,7 +21,8 @@ def record_fields(frame: Frame, decision: Decision) -> dict[str, object]:
     """One frame's record as JSON values.
 
     Keys, in this order: `input`, `index`, `pts_seconds`, `keep`, `reason`, `utility`; `time` (when it came, seconds
-    since 1970) for live frames, `damage` for those that lost data may have hurt, and `problem` when unreadable.
+    since 1970) for live frames, `damage` for those that lost data may have hurt, `reused` (true) for those that
+    took over an earlier frame's utility, and `problem` when unreadable.
     """
     fields: dict[str, object] = {
         "input": frame.input,
@@ -35,6 +36,8 @@ def record_fields(frame: Frame, decision: Decision) -> dict[str, object]:
         fields["time"] = round(time.time() - time.monotonic() + frame.arrived_seconds, 3)
     if decision.damage is not None:
         fields["damage"] = round(decision.damage, DECIMALS)
+    if decision.is_reused:
+        fields["reused"] = True
     if frame.problem is not None:
         fields["problem"] = frame.problem
     return fields

@@ -1,0 +1,98 @@
+"""Frames that look alike take one utility over, and never where the decision could differ."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from streamfilter import StreamFilter
+from streamfilter.batch import StreamState
+from streamfilter.errors import ConfigError
+from streamfilter.frame import Decision, Frame, Signs
+from streamfilter.preprocess import GLIMPSE_HW, glimpse
+from streamfilter.reuse import LONGEST
+from tests.media import write_video
+from tests.models import brightness_model
+
+
+def grey(value: int) -> np.ndarray:
+    return np.full((96, 128, 3), value, np.uint8)
+
+
+def video_of(values: Sequence[int]) -> list[Frame]:
+    return [Frame("x", index, index / 25, array=grey(value)) for index, value in enumerate(values)]
+
+
+def decided(values: Sequence[int], model: str, batch: int = 64, reuse: float = 2.0) -> list[Decision]:
+    stream_filter = StreamFilter(model=model, device="cpu", reuse=reuse)
+    frames, state, found = video_of(values), StreamState(), []
+    for start in range(0, len(frames), batch):
+        decisions, state = stream_filter.decide(frames[start : start + batch], state)
+        found += decisions
+    return found
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> str:
+    return str(brightness_model(tmp_path / "brightness.onnx"))
+
+
+@pytest.mark.parametrize("batch", [1, 3, 64])
+def test_alike_frames_take_over_the_utility_of_the_scored_one_however_they_are_batched(model: str, batch: int) -> None:
+    decisions = decided([200, 201, 202, 203, 203, 240], model, batch)
+    assert [decision.is_reused for decision in decisions] == [False, True, True, False, True, False]
+    bright = [decision.utility["detection"] * 255 for decision in decisions if decision.utility]
+    assert bright == pytest.approx([200, 200, 200, 203, 203, 240], abs=0.1)
+
+
+@pytest.mark.parametrize("batch", [1, 64])
+def test_near_the_threshold_every_frame_is_scored(model: str, batch: int) -> None:
+    decisions = decided([128, 127, 129, 127], model, batch)
+    assert not any(decision.is_reused for decision in decisions)
+    assert [decision.keep for decision in decisions] == [True, False, True, False]
+
+
+def test_a_still_scene_is_scored_now_and_then(model: str) -> None:
+    scored = [index for index, one in enumerate(decided([200] * 60, model, batch=7)) if not one.is_reused]
+    assert scored == [0, LONGEST + 1, 2 * LONGEST + 2]
+
+
+def test_by_default_every_frame_is_scored(model: str) -> None:
+    decisions, _ = StreamFilter(model=model, device="cpu").decide(video_of([200] * 5), StreamState())
+    assert not any(decision.is_reused for decision in decisions)
+
+
+def test_pictures_without_a_clock_are_each_scored(model: str) -> None:
+    frames = [Frame("x", index, array=grey(200)) for index in range(3)]
+    decisions, _ = StreamFilter(model=model, device="cpu", reuse=5).decide(frames, StreamState())
+    assert not any(decision.is_reused for decision in decisions)
+
+
+def test_neither_unreadable_nor_tainted_frames_are_taken_for_alike(model: str) -> None:
+    sound, lost = Signs(is_keyframe=True), Signs(gap=True)
+    frames = [Frame("x", i, i / 25, array=grey(250), signs=s, arrived_seconds=i / 25) for i, s in
+              enumerate([sound, Signs(), lost, Signs(), sound])]  # fmt: skip
+    frames.append(Frame("x", 5, 0.2, problem="cut off"))
+    frames.append(Frame("x", 6, 0.24, array=grey(250), signs=Signs(), arrived_seconds=0.24))
+    decisions, _ = StreamFilter(model=model, device="cpu", reuse=5).decide(frames, StreamState())
+    assert [decision.is_reused for decision in decisions] == [False, True] + [False] * 5
+
+
+def test_the_summary_counts_them(tmp_path: Path, model: str) -> None:
+    clip = write_video(tmp_path / "still.mp4", [grey(200)] * 20)
+    summary = StreamFilter(model=model, device="cpu", reuse=2).pass_to(clip, lambda frame: None)
+    assert (summary.frames_read, summary.frames_kept, summary.frames_reused) == (20, 20, 19)
+    assert "19 by the utility of a frame that looked alike" in str(summary)
+
+
+@pytest.mark.parametrize("shape", [(2, 2), (30, 700), (1080, 1920)])
+def test_a_glimpse_of_any_size(shape: tuple[int, int]) -> None:
+    seen = glimpse(Frame("x", 0, 0.0, array=np.full((*shape, 3), 77, np.uint8)))
+    assert seen.shape == GLIMPSE_HW
+    assert (seen == 77).all()
+
+
+def test_out_of_range(model: str) -> None:
+    with pytest.raises(ConfigError, match="reuse is -1"):
+        StreamFilter(model=model, device="cpu", reuse=-1)
