@@ -18,7 +18,7 @@ from streamfilter.metrics import Summary
 from streamfilter.policy import Policy, is_useful
 from streamfilter.preprocess import model_input, shrink
 from streamfilter.scorer import Scorer
-from streamfilter.sources import Source, open_source
+from streamfilter.sources import PictureSource, Source, open_source
 from streamfilter.stream_config import LiveSettings
 
 BATCH_WAIT_SECONDS = 0.05
@@ -94,6 +94,8 @@ class StreamFilter:
             InputError: the source cannot be opened or read.
         """
         opened = open_source(str(source)) if isinstance(source, str | Path) else source
+        if isinstance(opened, PictureSource):
+            opened.model_side = self.scorer.spec.input_size
         state, rules = StreamState(), self.rules(live)
         with open_buffer(opened, rules.live, 2 * self.settings.batch_size) as buffer:
             while True:

@@ -55,7 +55,7 @@ def model_input(frame: Frame, size: int) -> RGB:
         PictureError: the frame is unreadable.
     """
     if frame.native is None:
-        return shrink(frame.rgb, size)
+        return shrink(frame.rgb if frame.reduced is None else frame.reduced.array, size)
     native = frame.native
     if native.width < 1 or native.height < 1:
         raise PictureError(f"frame {frame.index} of {frame.input} is {native.width}x{native.height}")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from streamfilter.address import mask
 from streamfilter.errors import InputError, InputNotFoundError
-from streamfilter.sources.base import MAX_PIXELS, Source, SourceInfo
+from streamfilter.sources.base import MAX_PIXELS, PictureSource, Source, SourceInfo
 from streamfilter.sources.connection import SCHEMES, is_live_address
 from streamfilter.sources.images import ImagesSource, looks_like_picture, natural_key
 from streamfilter.sources.live import LiveSource
@@ -25,6 +25,7 @@ __all__ = [
     "InputPlan",
     "LiveSource",
     "MjpegSource",
+    "PictureSource",
     "Source",
     "SourceInfo",
     "VideoSource",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from streamfilter.frame import Frame
 
@@ -26,6 +26,14 @@ class SourceInfo:
     """Length of the video stream, seconds; None when not said or when the source has no clock."""
     size_hw: tuple[int, int] | None = None
     """Height and width in pixels as coded, before any rotation; None when unknown or mixed."""
+
+
+@runtime_checkable
+class PictureSource(Protocol):
+    """A source of picture files, which may be decoded small as long as nobody wants more."""
+
+    model_side: int | None
+    """The model's input size, pixels, set before the first frame; None = pictures are decoded whole."""
 
 
 class Source(Protocol):

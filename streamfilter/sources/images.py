@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import re
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from streamfilter.errors import InputError, InputNotFoundError, PictureError
 from streamfilter.frame import Frame
 from streamfilter.sources.base import MAX_PICTURE_BYTES, SourceInfo
-from streamfilter.sources.pictures import decode_picture, picture_format
+from streamfilter.sources.pictures import picture_format, picture_frame
 
+READERS = min(4, os.cpu_count() or 1)
+"""Pictures decoded side by side."""
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
 
@@ -39,6 +43,7 @@ class ImagesSource:
         self.failure: str | None = None
         self.info = SourceInfo(frames_from_header=len(paths))
         self._todo = list(zip(paths, _names(paths, root), strict=True))
+        self.model_side: int | None = None
         self._index = 0
         self._closed = False
 
@@ -57,10 +62,19 @@ class ImagesSource:
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield a frame a picture, in order."""
-        while self._index < len(self._todo) and not self._closed:
-            index, self._index = self._index, self._index + 1
-            path, name = self._todo[index]
-            yield _read(path, name, index)
+        with ThreadPoolExecutor(READERS, "picture reader") as readers:
+            ahead: deque[Future[Frame]] = deque()
+            try:
+                while not self._closed:
+                    while self._index < len(self._todo) and len(ahead) < READERS:
+                        index, self._index = self._index, self._index + 1
+                        ahead.append(readers.submit(_read, *self._todo[index], index, self.model_side))
+                    if not ahead:
+                        return
+                    yield ahead.popleft().result()
+            finally:
+                for future in ahead:
+                    future.cancel()
 
     def close(self) -> None:
         """End the iteration; harmless when repeated, safe from another thread."""
@@ -118,13 +132,12 @@ def _list_name(paths: Sequence[Path]) -> str:
     return str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
 
 
-def _read(path: Path, name: str, index: int) -> Frame:
+def _read(path: Path, name: str, index: int, model_side: int | None) -> Frame:
     try:
         data = _read_bytes(path)
-        jpeg = data if picture_format(data[:16]) == "JPEG" else None
-        return Frame(str(path), index, array=decode_picture(data), jpeg=jpeg, name=name)
     except PictureError as error:
         return Frame(str(path), index, problem=str(error), name=name)
+    return picture_frame(data, str(path), index, model_side, name)
 
 
 def _read_bytes(path: Path) -> bytes:

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from streamfilter.errors import InputError, InputNotFoundError, PictureError
+from streamfilter.errors import InputError, InputNotFoundError
 from streamfilter.frame import Frame
 from streamfilter.sources.base import SourceInfo
-from streamfilter.sources.pictures import decode_picture
+from streamfilter.sources.pictures import picture_frame
 
 MAX_JPEG_BYTES = 64 * 2**20
 """A picture longer than this in a stream is given up, and the next one is looked for."""
@@ -47,6 +47,7 @@ class MjpegSource:
         self.name = name
         self.failure: str | None = None
         self.info = SourceInfo()
+        self.model_side: int | None = None
         self._read = read
         self._release = release
         self._closed = False
@@ -125,10 +126,7 @@ class MjpegSource:
     def _frame(self, cut: JpegCut, index: int) -> Frame:
         if cut.problem is not None:
             return Frame(self.name, index, problem=cut.problem)
-        try:
-            return Frame(self.name, index, array=decode_picture(cut.data), jpeg=cut.data)
-        except PictureError as error:
-            return Frame(self.name, index, problem=str(error))
+        return picture_frame(cut.data, self.name, index, self.model_side)
 
 
 @dataclass(frozen=True)
