@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import os
-import time
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import click
 
 from benchmarks.live_cases import loss, many, outage, relay, slow, soak, stop
-from benchmarks.live_cases.common import Outcome
-from benchmarks.models import processor
-from streamfilter import StreamFilter, __version__
+from benchmarks.outcome import RESULTS, Outcome, record
+from streamfilter import StreamFilter
 
-RESULTS = Path(__file__).parent / "results"
 KIT = Path("../shared/kit")
 
 
@@ -62,40 +55,8 @@ def main(names: tuple[str, ...], quick: bool, model: str, threads: int, kit: Pat
         # Only the case on loss is about which frames are useful: elsewhere every frame goes through to the end.
         threshold = None if name == "loss" else 0.0
         stream_filter = StreamFilter(model=model, device="cpu", threads=threads, max_gap_seconds=0, threshold=threshold)
-        started = time.monotonic()
-        outcome = known[name](stream_filter)
-        machine = {"processor": processor(), "cores": os.cpu_count(), "version": __version__, "model": model}
-        run = {"case": name, "seconds": time.monotonic() - started, "quick": quick, **machine}
-        text = markdown(name, outcome, run)
-        click.echo(text)
-        out.mkdir(parents=True, exist_ok=True)
-        (out / f"live-{name}.json").write_text(json.dumps({**run, **asdict(outcome)}, indent=1) + "\n")
-        (out / f"live-{name}.md").write_text(text)
-
-
-def markdown(name: str, outcome: Outcome, run: dict[str, Any]) -> str:
-    """A case's figures, and its table."""
-    lines = [f"# Live: {name}", "", f"Asked: {outcome.asked}.", ""]
-    where = f"{run['processor']}, {run['cores']} cores, {run['model']}"
-    lines += [f"Measured on {where}, in {run['seconds']:.0f} s{', in small' if run['quick'] else ''}.", ""]
-    lines += [
-        "| figure | value |",
-        "|---|---|",
-        *(f"| {key} | {_cell(value)} |" for key, value in outcome.figures.items()),
-    ]
-    if outcome.rows:
-        heads = list(outcome.rows[0])
-        lines += ["", f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
-        lines += [f"| {' | '.join(_cell(row.get(head)) for head in heads)} |" for row in outcome.rows]
-    return "\n".join([*lines, ""])
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.3f}"
-    if isinstance(value, list):
-        return " -> ".join(_cell(one) for one in value)
-    return str(value)
+        measure = partial(known[name], stream_filter)
+        record("live", name, out, measure, model=model, quick=quick)
 
 
 if __name__ == "__main__":

@@ -6,22 +6,9 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 from streamfilter import LiveSettings, StreamConfig, StreamEvent, StreamFilter, Streams, Summary
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a case measured."""
-
-    asked: str
-    """What it must show."""
-    figures: dict[str, Any]
-    """Measured values by name."""
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    """A table, where there is one."""
 
 
 class Running:
@@ -60,18 +47,6 @@ def wait_for(condition: Callable[[], object], seconds: float) -> bool:
     return True
 
 
-def rss_mb() -> float:
-    """Resident memory of this process now, MiB."""
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-
 def handles() -> int:
     """Open file descriptors of this process."""
     return len(os.listdir("/proc/self/fd"))
-
-
-def percentile(values: list[float], share: float) -> float:
-    """The value under which this share of the values lies; NaN of none."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")

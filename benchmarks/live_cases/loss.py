@@ -16,7 +16,7 @@ import av
 import numpy as np
 
 from benchmarks.live_cases.camera import as_camera
-from benchmarks.live_cases.common import Outcome
+from benchmarks.outcome import Outcome
 from streamfilter import LiveSettings, StreamFilter
 from trainer.networks import load_network
 from trainer.utility import Objects, detection_utility

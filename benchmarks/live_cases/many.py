@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.live_cases.camera import FPS, as_camera
-from benchmarks.live_cases.common import Outcome, Running, percentile
+from benchmarks.live_cases.common import Running
 from benchmarks.live_cases.gate import Gate
+from benchmarks.outcome import Outcome, percentile
 from streamfilter import StreamFilter
 from tests.live_servers import RtspServer
 

@@ -6,7 +6,8 @@ import threading
 import time
 from typing import Any
 
-from benchmarks.live_cases.common import Outcome, Running, handles, percentile, wait_for
+from benchmarks.live_cases.common import Running, handles, wait_for
+from benchmarks.outcome import Outcome, percentile
 from streamfilter import StreamFilter
 from tests.live_servers import RtspServer
 

@@ -7,7 +7,8 @@ from itertools import pairwise
 
 import av
 
-from benchmarks.live_cases.common import Outcome, Running, wait_for
+from benchmarks.live_cases.common import Running, wait_for
+from benchmarks.outcome import Outcome
 from streamfilter import LiveSettings, StreamConfig, StreamFilter
 from tests.live_servers import RtspServer
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from benchmarks.live_cases.common import Outcome, Running, rss_mb
+from benchmarks.live_cases.common import Running
+from benchmarks.outcome import Outcome, rss_mb
 from streamfilter import StreamFilter
 from tests.live_servers import RtspServer
 

@@ -11,7 +11,8 @@ from typing import Any
 import av
 import numpy as np
 
-from benchmarks.live_cases.common import Outcome, Running, handles, rss_mb, wait_for
+from benchmarks.live_cases.common import Running, handles, wait_for
+from benchmarks.outcome import Outcome, rss_mb
 from streamfilter import StreamFilter
 
 FRAMES_A_CONNECTION = 2000

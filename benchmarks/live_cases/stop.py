@@ -11,7 +11,8 @@ from pathlib import Path
 
 import av
 
-from benchmarks.live_cases.common import Outcome, wait_for
+from benchmarks.live_cases.common import wait_for
+from benchmarks.outcome import Outcome
 from streamfilter import StreamFilter
 from tests.live_servers import RtspServer
 
