@@ -15,14 +15,21 @@ import numpy as np
 import onnxruntime
 
 MODELS = Path(__file__).parent.parent / "streamfilter" / "models"
-BATCH = 8
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
-def open_session(model: Path, threads: int) -> onnxruntime.InferenceSession:
-    """A CPU session on so many threads."""
+def open_session(model: Path, threads: int, device: str = "cpu") -> onnxruntime.InferenceSession:
+    """A session on so many threads of the CPU, or on a GPU.
+
+    Raises:
+        ClickException: there is no GPU for ONNX Runtime.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(model, options, providers=[PROVIDERS[device]])
+    if session.get_providers()[0] != PROVIDERS[device]:
+        raise click.ClickException(f"ONNX Runtime has no {device} here, only {', '.join(session.get_providers())}")
+    return session
 
 
 def write_resnet18(path: Path, size: int = 224) -> Path:
@@ -47,9 +54,9 @@ def write_resnet18(path: Path, size: int = 224) -> Path:
     return path
 
 
-def seconds_a_batch(session: onnxruntime.InferenceSession, size: int) -> float:
+def seconds_a_batch(session: onnxruntime.InferenceSession, size: int, batch: int) -> float:
     """Time of one batch of random pictures."""
-    images = np.random.default_rng(0).integers(0, 256, (BATCH, size, size, 3), dtype=np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (batch, size, size, 3), dtype=np.uint8)
     start = time.perf_counter()
     session.run(None, {"images": images})
     return time.perf_counter() - start
@@ -71,35 +78,41 @@ def processor() -> str:
 @click.argument("models", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--rounds", default=15, show_default=True, help="Turns of every model.")
 @click.option("--threads", default=os.cpu_count() or 1, show_default=True)
+@click.option("--device", type=click.Choice([*PROVIDERS]), default="cpu", show_default=True)
+@click.option("--batch", default=8, show_default=True, help="Pictures a batch.")
 @click.option("--resnet18-224", is_flag=True, help="ResNet-18 at 224 px in float32 as well; needs torch.")
 @click.option("--out", type=click.Path(path_type=Path), help="JSON to write as well.")
-def main(models: tuple[Path, ...], rounds: int, threads: int, resnet18_224: bool, out: Path | None) -> None:
+def main(
+    models: tuple[Path, ...], rounds: int, threads: int, device: str, batch: int, resnet18_224: bool, out: Path | None
+) -> None:  # fmt: skip
     """Print a Markdown table: pictures a second (median of the rounds), and how many times the slowest model's."""
     paths = models or tuple(sorted(MODELS.glob("*.onnx")))
     scratch = tempfile.TemporaryDirectory()
     if resnet18_224:
         paths = (*paths, write_resnet18(Path(scratch.name) / "resnet18-224.onnx"))
-    sessions = {path.stem: open_session(path, threads) for path in paths}
+    sessions = {path.stem: open_session(path, threads, device) for path in paths}
     times: dict[str, list[float]] = {name: [] for name in sessions}
     for number in range(rounds + 1):
         for name, session in sessions.items():
-            seconds = seconds_a_batch(session, input_size(session))
+            seconds = seconds_a_batch(session, input_size(session), batch)
             if number:
                 times[name].append(seconds)
     medians = {name: float(np.median(values)) for name, values in times.items()}
     slowest = max(medians.values())
     click.echo(
-        f"{processor()}, {threads} threads, onnxruntime {onnxruntime.__version__}, batches of {BATCH}, {rounds} turns\n"
+        f"{processor()}, {device}, {threads} threads, onnxruntime {onnxruntime.__version__}, "
+        f"batches of {batch}, {rounds} turns\n"
     )
     click.echo("| model | input | file, MB | pictures a second | times the slowest |\n|---|---|---|---|---|")
     rows = []
     for name, path in zip(sessions, paths, strict=True):
         size, megabytes = input_size(sessions[name]), path.stat().st_size / 1e6
-        rate, ratio = BATCH / medians[name], slowest / medians[name]
+        rate, ratio = batch / medians[name], slowest / medians[name]
         rows.append({"model": name, "input": size, "megabytes": megabytes, "per_second": rate, "ratio": ratio})
         click.echo(f"| {name} | {size} x {size} | {megabytes:.1f} | {rate:.0f} | {ratio:.1f} |")
     if out:
-        out.write_text(json.dumps({"processor": processor(), "threads": threads, "models": rows}, indent=1) + "\n")
+        run = {"processor": processor(), "device": device, "threads": threads, "batch": batch}
+        out.write_text(json.dumps({**run, "models": rows}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

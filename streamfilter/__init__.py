@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from streamfilter.metrics import StreamStatus, Summary
     from streamfilter.pipeline import run
     from streamfilter.scorer import Scorer, shipped_models
-    from streamfilter.sinks import SinkOptions, open_sink
-    from streamfilter.sources import LiveSource, open_source
+    from streamfilter.sinks import RecordsSink, SinkOptions, open_sink
+    from streamfilter.sources import LiveSource, Source, SourceInfo, open_source, plan_inputs
     from streamfilter.spec import ModelSpec
     from streamfilter.stream_config import LiveSettings, StreamConfig
     from streamfilter.streams import Streams
@@ -26,10 +26,13 @@ _ROOMS = {
     "LiveSource": "sources",
     "ModelSpec": "spec",
     "Reason": "frame",
+    "RecordsSink": "sinks",
     "Scorer": "scorer",
     "Settings": "config",
     "Signs": "frame",
     "SinkOptions": "sinks",
+    "Source": "sources",
+    "SourceInfo": "sources",
     "StreamConfig": "stream_config",
     "StreamEvent": "frame",
     "StreamFilter": "filter",
@@ -39,6 +42,7 @@ _ROOMS = {
     "Summary": "metrics",
     "open_sink": "sinks",
     "open_source": "sources",
+    "plan_inputs": "sources",
     "run": "pipeline",
     "shipped_models": "scorer",
 }
@@ -50,10 +54,13 @@ __all__ = [
     "LiveSource",
     "ModelSpec",
     "Reason",
+    "RecordsSink",
     "Scorer",
     "Settings",
     "Signs",
     "SinkOptions",
+    "Source",
+    "SourceInfo",
     "StreamConfig",
     "StreamEvent",
     "StreamFilter",
@@ -64,6 +71,7 @@ __all__ = [
     "__version__",
     "open_sink",
     "open_source",
+    "plan_inputs",
     "run",
     "shipped_models",
 ]

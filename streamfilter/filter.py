@@ -22,6 +22,7 @@ from streamfilter.sources import PictureSource, Source, open_source
 from streamfilter.stream_config import LiveSettings
 
 BATCH_WAIT_SECONDS = 0.05
+"""For the rest of a file's batch; a live frame waits for none."""
 WAITING_SHARE = 0.5
 """Part of the staleness bound that a live frame may wait to be scored; the rest is for scoring and delivery."""
 TAINT_STRICTNESS = 6.0
@@ -97,9 +98,10 @@ class StreamFilter:
         if isinstance(opened, PictureSource):
             opened.model_side = self.scorer.spec.input_size
         state, rules = StreamState(), self.rules(live)
+        wait = 0.0 if opened.is_live else BATCH_WAIT_SECONDS
         with open_buffer(opened, rules.live, 2 * self.settings.batch_size) as buffer:
             while True:
-                batch = buffer.get_batch(self.settings.batch_size, BATCH_WAIT_SECONDS, stop)
+                batch = buffer.get_batch(self.settings.batch_size, wait, stop)
                 dropped = buffer.take_dropped()
                 if not batch and not dropped:
                     return

@@ -79,7 +79,10 @@ def glimpse(frame: Frame) -> npt.NDArray[np.float32]:
     has_luma = native is not None and not native.format.is_rgb and native.format.components[0].bits == 8
     luma = _plane(native, 0) if native is not None and has_luma and native.format.is_planar else frame.rgb[:, :, 1]
     lines = luma[:: max(1, luma.shape[0] // (4 * GLIMPSE_HW[0]))]
-    small = cv2.resize(lines, GLIMPSE_HW[::-1], interpolation=cv2.INTER_AREA)
+    # OpenCV averages whole numbers of pixels ten times faster than parts of them; what is cut off is under one cell.
+    cells = zip(lines.shape, GLIMPSE_HW, strict=True)
+    height, width = (max(side - side % part, min(side, part)) for side, part in cells)
+    small = cv2.resize(lines[:height, :width], GLIMPSE_HW[::-1], interpolation=cv2.INTER_AREA)
     return np.asarray(small, dtype=np.float32)
 
 

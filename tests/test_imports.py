@@ -36,7 +36,7 @@ OUTSIDE = {
         "streamfilter.errors",
     },
     "samples": {"streamfilter"},
-    "benchmarks": {"benchmarks", "streamfilter", "trainer.networks", "trainer.utility"},
+    "benchmarks": {"benchmarks", "streamfilter", "trainer.networks", "trainer.rivals", "trainer.utility"},
 }
 OURS = ("streamfilter", "trainer", "export")
 

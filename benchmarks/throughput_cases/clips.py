@@ -11,6 +11,7 @@ import av
 import cv2
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 FPS = 25
 PHOTOGRAPHS = ("astronaut", "coffee", "chelsea", "rocket", "retina", "immunohistochemistry")
@@ -111,6 +112,64 @@ def views(size_wh: tuple[int, int], count: int, seed: int = 0) -> Iterator[RGB]:
         down, side = rng.integers(0, 64, 2)
         picture += noise[down : down + height, side : side + width]
         yield np.clip(picture, 0, 255).astype(np.uint8)
+
+
+def partly_useless(share: float, folder: Path) -> Path:
+    """A 720p clip of which a share of the seconds is defocused beyond use."""
+    target = folder / f"useless-{share:g}.mkv"
+    if target.is_file():
+        return target
+    plan, part = PLANS["720p-h264"], target.with_name(f".{target.name}")
+    folder.mkdir(parents=True, exist_ok=True)
+    with av.open(str(part), "w", format="matroska") as container:
+        stream = container.add_stream(plan.codec, rate=FPS, options=plan.options)
+        stream.width, stream.height, stream.pix_fmt, stream.bit_rate = (
+            *plan.size_wh,
+            "yuv420p",
+            int(plan.megabits * 1e6),
+        )
+        for index, picture in enumerate(views(plan.size_wh, 20 * FPS)):
+            is_useless = int(index * share) != int((index + 1) * share) if share < 1 else True
+            shown = cv2.GaussianBlur(picture, (0, 0), 25) if is_useless else picture
+            frame = av.VideoFrame.from_ndarray(np.asarray(shown, np.uint8), format="rgb24").reformat(format="yuv420p")
+            frame.pts = index
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    part.rename(target)
+    return target
+
+
+def photographs(folder: Path, count: int) -> Path:
+    """So many 12-megapixel JPEG files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for index, picture in enumerate(views((4000, 3000), count)):
+        path = folder / f"{index:03d}.jpg"
+        if not path.is_file():
+            Image.fromarray(picture).save(path, quality=90)
+    return folder
+
+
+def repeated(clip: Path, times: int, folder: Path) -> Path:
+    """The clip's packets so many times one after another."""
+    target = folder / f"{clip.stem}-x{times}.mkv"
+    if times == 1 or target.is_file():
+        return clip if times == 1 else target
+    with av.open(str(target), "w") as container:
+        stream, shift = None, 0
+        for _ in range(times):
+            with av.open(str(clip)) as source:
+                inner = source.streams.video[0]
+                stream = stream or container.add_stream_from_template(inner)
+                end = shift
+                for packet in source.demux(inner):
+                    if packet.pts is None or packet.dts is None:
+                        continue
+                    packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+                    end = max(end, packet.pts + (packet.duration or 0))
+                    packet.stream = stream
+                    container.mux(packet)
+                shift = end
+    return target
 
 
 def _there_and_back(way: int, room: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -12,10 +13,11 @@ from typing import Any
 
 import av
 import numpy as np
+import numpy.typing as npt
 
-from streamfilter import StreamFilter, open_sink, open_source, run
-from streamfilter.frame import RGB
+from streamfilter import RecordsSink, StreamFilter, open_source, plan_inputs, run
 
+RGB = npt.NDArray[np.uint8]
 Side = Callable[[Path, float], float]
 """Clip and most seconds -> frames a second."""
 
@@ -166,11 +168,6 @@ def _decoded(clip: Path) -> Iterator[av.VideoFrame]:
 
 
 def _run(stream_filter: StreamFilter, clip: Path, records: Path, seconds: float) -> float:
-    import threading
-
-    from streamfilter.sinks import RecordsSink
-    from streamfilter.sources import plan_inputs
-
     stop, start = threading.Event(), time.perf_counter()
 
     def watch(*_: object) -> None:
@@ -179,7 +176,3 @@ def _run(stream_filter: StreamFilter, clip: Path, records: Path, seconds: float)
 
     summary = run(plan_inputs([str(clip)]), stream_filter, [RecordsSink(records)], stop, watch)
     return summary.frames_read / (time.perf_counter() - start)
-
-
-def check() -> tuple[Any, ...]:
-    return (open_sink, np)

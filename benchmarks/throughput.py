@@ -1,0 +1,45 @@
+"""How fast filtering is beside decoding and beside what people use instead: python -m benchmarks.throughput"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import click
+
+from benchmarks.outcome import RESULTS, record
+from benchmarks.throughput_cases.cases import CASES, FAST, Bench
+
+KIT = Path("../shared/kit")
+FOLDER = Path("runs/clips")
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[CASE...]")
+@click.option(
+    "--clip", "clips", multiple=True, type=click.Path(exists=True, path_type=Path), help="Instead of our own."
+)
+@click.option("--seconds", default=4.0, show_default=True, help="Most time a turn.")
+@click.option("--rounds", default=5, show_default=True, help="Turns that count.")
+@click.option("--quick", is_flag=True, help="Small sizes: shows that the cases run.")
+@click.option("--device", default="cpu", show_default=True, help="Where models run.")
+@click.option("--kit", type=click.Path(path_type=Path), default=KIT, show_default=True, help="Clips and a detector.")
+@click.option("--folder", type=click.Path(path_type=Path), default=FOLDER, show_default=True, help="Keeps the clips.")
+@click.option("--out", type=click.Path(path_type=Path), default=RESULTS, show_default=True)
+def main(
+    names: tuple[str, ...], clips: tuple[Path, ...], seconds: float, rounds: int, quick: bool, device: str,
+    kit: Path, folder: Path, out: Path,
+) -> None:  # fmt: skip
+    """Measure the cases (all of them by default) and write a JSON and a Markdown table each under OUT."""
+    unknown = set(names) - set(CASES)
+    if unknown:
+        raise click.UsageError(f"no case {', '.join(sorted(unknown))}; there are {', '.join(CASES)}")
+    if quick:
+        seconds, rounds = min(seconds, 0.5), 1
+    bench = Bench(folder, kit, seconds, rounds, device, clips, 2.0 if quick else 24.0)
+    for name in names or CASES:
+        record("throughput", name, out, partial(CASES[name], bench), model=FAST, quick=quick)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,243 @@
+"""What the throughput benchmark measures, a case each."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.outcome import Outcome, percentile
+from benchmarks.throughput_cases import sides
+from benchmarks.throughput_cases.clips import FPS, PLANS, make_clip, partly_useless, photographs, repeated
+from streamfilter import Frame, SourceInfo, StreamFilter, open_source, shipped_models
+
+REUSE = 1.5
+"""Grey levels: the setting that `docs/performance.md` recommends."""
+FLOOR = "decode only"
+FAST = "utility-nano"
+DETECTOR = "picodet_s_416"
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all cases share."""
+
+    folder: Path
+    """Where clips are kept."""
+    kit: Path
+    seconds: float
+    """Most time a turn."""
+    rounds: int
+    device: str
+    clips: tuple[Path, ...]
+    """Clips of the user; else the case's own."""
+    clip_seconds: float
+    """Length of the clips made here."""
+
+    def filter(self, model: str, **settings: Any) -> StreamFilter:
+        """A filter for files: the decoder has the other cores."""
+        return StreamFilter(**{"model": model, "device": self.device, "max_gap_seconds": 0, **settings})
+
+    def clip(self, name: str) -> Path:
+        """A clip of `PLANS`, made if need be."""
+        return make_clip(PLANS[name], self.clip_seconds, self.folder)
+
+
+def clips(bench: Bench) -> Outcome:
+    """Every way to go through a clip, as a share of decoding alone."""
+    models = {f"{name}": bench.filter(name) for name in sorted(shipped_models())}
+    ways: dict[str, sides.Side] = {
+        FLOOR: sides.decode_only,
+        "decode + swscale to 224": sides.decode_and_scale,
+        "decode + full-size RGB": sides.decode_to_rgb,
+        **{f"run {name}": sides.ours(one) for name, one in models.items()},
+        **{f"run {name}, reuse": sides.ours(bench.filter(name, reuse=REUSE)) for name in models},
+        "cv2 + torch ResNet-18": sides.user_loop,
+        "BRISQUE": sides.brisque_each,
+        "blockdetect + blurdetect": sides.block_and_blur,
+    }
+    rows: list[dict[str, Any]] = []
+    for path in bench.clips or [bench.clip(name) for name in PLANS]:
+        rates = sides.turns(ways, path, bench.seconds, bench.rounds)
+        for name, rate in rates.items():
+            share = {"of_decoding": rate / rates[FLOOR], "times_the_loop": rate / rates["cv2 + torch ResNet-18"]}
+            rows.append({"clip": path.stem, "side": name, "frames_per_second": rate, **share})
+    return Outcome(
+        "0.80 of decoding with every frame scored, 0.90 with reuse, 10 times the loop, 5 times BRISQUE (1080p H.264)",
+        {"rounds": bench.rounds, "seconds_a_turn": bench.seconds, "reuse": REUSE, **_versions()},
+        rows,
+    )
+
+
+def reuse(bench: Bench) -> Outcome:
+    """How many decisions differ from those of scoring every frame."""
+    names = bench.clips or tuple(sorted((bench.kit / "clips").glob("*.*")))
+    rows = []
+    for path in names:
+        every = [decision for _, decision in bench.filter(FAST).filter(path)]
+        row: dict[str, Any] = {"clip": path.stem, "frames": len(every)}
+        for change in (1.0, REUSE, 3.0):
+            taken = [decision for _, decision in bench.filter(FAST, reuse=change).filter(path)]
+            row[f"reused_percent_{change:g}"] = 100 * sum(one.is_reused for one in taken) / len(taken)
+            differing = sum(one.keep != other.keep for one, other in zip(every, taken, strict=True))
+            row[f"differing_percent_{change:g}"] = 100 * differing / len(taken)
+        rows.append(row)
+    total = sum(row["frames"] for row in rows)
+    means = {
+        name: sum(row[name] * row["frames"] for row in rows) / total
+        for name in rows[0]
+        if name.endswith(("1", "5", "3"))
+    }
+    return Outcome("at most 0.5 % of the decisions differ", {"frames": total, **means}, rows)
+
+
+def breakeven(bench: Bench) -> Outcome:
+    """A detector on every frame, with and without our filter in front, at several shares of useless frames."""
+    detect = _detector(bench.kit)
+    stream_filter = bench.filter(FAST, threshold=0.5, reuse=REUSE)
+    rows = []
+    for share in (0.0, 0.05, 0.1, 0.2, 0.5):
+        clip = partly_useless(share, bench.folder)
+        behind = sides.consumer_behind(stream_filter, detect)
+        ways = {"alone": sides.consumer_each(detect), "behind": behind}
+        rates = sides.turns(ways, clip, max(bench.seconds, 6.0), bench.rounds)
+        kept = [decision.keep for _, decision in stream_filter.filter(clip)]
+        rows.append({
+            "useless_percent": 100 * share, "dropped_percent": 100 * (1 - sum(kept) / len(kept)),
+            "alone_fps": rates["alone"], "behind_fps": rates["behind"], "ratio": rates["behind"] / rates["alone"],
+        })  # fmt: skip
+    winning = [row["useless_percent"] for row in rows if row["ratio"] >= 1]
+    least = min(winning, default=float("nan"))
+    return Outcome(
+        "the filter pays at 5 % useless frames or fewer", {"pays_from_percent": least, "detector": DETECTOR}, rows
+    )
+
+
+def folder(bench: Bench) -> Outcome:
+    """12-megapixel JPEG pictures: ours against decoding them whole and scoring."""
+    pictures = photographs(bench.folder / "12mp", 24)
+    stream_filter = bench.filter(FAST)
+
+    def whole(path: Path, seconds: float) -> float:
+        decoded = (np.asarray(Image.open(one).convert("RGB")) for one in sorted(path.iterdir()))
+        return sides.paced((stream_filter.score(rgb) for rgb in decoded), seconds)
+
+    def whole_ours(path: Path, seconds: float) -> float:
+        return sides.paced((stream_filter.score(frame.rgb) for frame in open_source(str(path))), seconds)
+
+    ways = {"whole, one by one": whole, "whole, side by side": whole_ours, "run": sides.ours(stream_filter)}
+    rates = sides.turns(ways, pictures, max(bench.seconds, 8.0), bench.rounds)
+    rows = [
+        {"side": name, "per_second": rate, "times": rate / rates["whole, one by one"]} for name, rate in rates.items()
+    ]
+    return Outcome("2.5 times decoding whole and scoring", {"pictures": 24, "megapixels": 12}, rows)
+
+
+def streams(bench: Bench) -> Outcome:
+    """1 to 16 clips at once through one scorer."""
+    clip, stream_filter = bench.clip("720p-h264"), bench.filter(FAST)
+    rows = []
+    for count in (1, 2, 4, 8, 16):
+        found = [0.0] * count
+        one = partial(_into, found, partial(stream_filter.filter, clip), bench.seconds)
+        threads = [threading.Thread(target=one, args=(place,)) for place in range(count)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        rows.append(
+            {"streams": count, "frames_per_second": sum(found), "slowest": min(found), "of_25_fps": sum(found) / 25}
+        )
+    return Outcome("how many 720p25 streams fit", {"clip": clip.stem}, rows)
+
+
+def memory(bench: Bench) -> Outcome:
+    """Peak memory of one 1080p stream, and of one ten times as long."""
+    short = bench.clips[0] if bench.clips else bench.clip("1080p-h264")
+    rows = []
+    for times in (1, 10):
+        path = repeated(short, times, bench.folder)
+        found = subprocess.run(
+            [sys.executable, "-m", "benchmarks.throughput_cases.peak", str(path), FAST],
+            check=True, capture_output=True, text=True,
+        )  # fmt: skip
+        rows.append({"times": times, **json.loads(found.stdout)})
+    growth = 100 * (rows[1]["peak_mb"] / rows[0]["peak_mb"] - 1)
+    return Outcome("at most 450 MB, and the same within 2 % for ten times the length", {"growth_percent": growth}, rows)
+
+
+def latency(bench: Bench) -> Outcome:
+    """From decoded frame to decision, for a stream that comes at 25 frames a second."""
+    clip = bench.clips[0] if bench.clips else bench.clip("1080p-h264")
+    rows = []
+    for model in (FAST, "utility-nano"):
+        stream_filter = bench.filter(model)
+        delays = []
+        for frame, _ in stream_filter.filter(_AtItsPace(clip, 20.0)):
+            delays.append(1000 * (time.monotonic() - (frame.arrived_seconds or 0.0)))
+        row = {"model": model, "frames": len(delays)}
+        rows.append(
+            {**row, "p50_ms": percentile(delays, 0.5), "p95_ms": percentile(delays, 0.95), "max_ms": max(delays)}
+        )
+    return Outcome("p50 at most 10 ms, p95 at most 25 ms", {"clip": clip.stem}, rows)
+
+
+CASES: dict[str, Callable[[Bench], Outcome]] = {
+    "clips": clips,
+    "reuse": reuse,
+    "breakeven": breakeven,
+    "folder": folder,
+    "streams": streams,
+    "memory": memory,
+    "latency": latency,
+}
+
+
+def _into(found: list[float], pictures: Callable[[], Iterator[Any]], seconds: float, place: int) -> None:
+    found[place] = sides.paced(pictures(), seconds)
+
+
+class _AtItsPace:
+    """A clip's frames as a camera would give them, each when its time has come."""
+
+    is_live = True
+
+    def __init__(self, clip: Path, seconds: float) -> None:
+        self._inner, self._seconds = open_source(str(clip)), seconds
+        self.name, self.info, self.failure = str(clip), SourceInfo(), None
+
+    def __iter__(self) -> Iterator[Frame]:
+        start = time.monotonic()
+        for frame in self._inner:
+            due = frame.index / FPS
+            if due > self._seconds:
+                return
+            time.sleep(max(0.0, start + due - time.monotonic()))
+            yield replace(frame, arrived_seconds=time.monotonic())
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+def _detector(kit: Path) -> Callable[[Any], Any]:
+    from trainer.networks import load_network
+
+    network = load_network(str(kit / "networks" / f"{DETECTOR}.onnx"), "detection", threads=0)
+    return lambda rgb: network.predict([rgb])
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import version
+
+    names: Sequence[str] = ("av", "onnxruntime", "opencv-python-headless", "torch", "numpy")
+    return {name: version(name) for name in names}
