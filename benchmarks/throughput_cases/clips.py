@@ -19,6 +19,8 @@ NOISE = 4.0
 """Standard deviation of a camera's noise, grey levels: without it 8 Mbit/s could not be spent."""
 STEP = 3
 """Pixels a frame that the picture moves while the camera turns, at 1080p."""
+PARTLY_SECONDS = 20
+"""Length of a clip that is useless in part."""
 STILL = 4
 """Seconds that the camera rests, and then turns."""
 
@@ -128,7 +130,7 @@ def partly_useless(share: float, folder: Path) -> Path:
             "yuv420p",
             int(plan.megabits * 1e6),
         )
-        for index, picture in enumerate(views(plan.size_wh, 20 * FPS)):
+        for index, picture in enumerate(views(plan.size_wh, PARTLY_SECONDS * FPS)):
             is_useless = int(index * share) != int((index + 1) * share) if share < 1 else True
             shown = cv2.GaussianBlur(picture, (0, 0), 25) if is_useless else picture
             frame = av.VideoFrame.from_ndarray(np.asarray(shown, np.uint8), format="rgb24").reformat(format="yuv420p")

@@ -1,0 +1,126 @@
+"""The throughput benchmark in small: that its sides do what they say. No time is asserted."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import av
+import pytest
+from click.testing import CliRunner
+
+from benchmarks import agree
+from benchmarks.outcome import markdown
+from benchmarks.throughput import main
+from benchmarks.throughput_cases import cases, sides
+from benchmarks.throughput_cases.clips import CAMERA, ClipPlan, make_clip, partly_useless, repeated, views
+
+TINY = ClipPlan("tiny", "libx264", (320, 180), 1, CAMERA)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_clip(TINY, 1, tmp_path_factory.mktemp("clips"))
+
+
+def bench(folder: Path, clip: Path) -> cases.Bench:
+    return cases.Bench(folder, Path("no kit"), 0.2, 1, "cpu", (clip,), 1.0)
+
+
+def frames_of(path: Path) -> int:
+    with av.open(str(path)) as container:
+        return sum(1 for _ in container.decode(video=0))
+
+
+def test_clips_are_made_once_and_whole(clip: Path) -> None:
+    before = clip.stat().st_mtime_ns
+    assert make_clip(TINY, 1, clip.parent) == clip
+    assert clip.stat().st_mtime_ns == before
+    assert frames_of(clip) == 25
+    assert [path.name for path in clip.parent.iterdir()] == [clip.name]
+
+
+def test_views_move_and_repeat(clip: Path) -> None:
+    one, other = list(views((320, 180), 2)), list(views((320, 180), 2))
+    assert (one[0] == other[0]).all()
+    assert (one[0] != one[1]).any()
+
+
+def test_a_clip_repeated_has_growing_time_stamps(clip: Path, tmp_path: Path) -> None:
+    longer = repeated(clip, 3, tmp_path)
+    with av.open(str(longer)) as container:
+        times = [frame.pts for frame in container.decode(video=0)]
+    assert len(times) == 75
+    assert times == sorted(set(times))
+
+
+def test_the_stated_share_of_a_clip_is_useless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchmarks.throughput_cases import clips
+
+    monkeypatch.setitem(clips.PLANS, "720p-h264", TINY)
+    monkeypatch.setattr(clips, "PARTLY_SECONDS", 2)
+    path = partly_useless(0.2, tmp_path)
+    with av.open(str(path)) as container:
+        detail = [float(frame.to_ndarray(format="gray").std()) for frame in container.decode(video=0)]
+    assert sum(one < 0.8 * max(detail) for one in detail) == 10
+
+
+def test_every_side_goes_through_a_clip(clip: Path, tmp_path: Path) -> None:
+    rows = cases.clips(bench(tmp_path, clip)).rows
+    names = [row["side"] for row in rows]
+    assert {"decode only", "run utility-nano", "run utility-nano, reuse", "BRISQUE", "cv2 + torch ResNet-18"} <= set(
+        names
+    )
+    assert all(row["frames_per_second"] > 0 for row in rows)
+
+
+def test_memory_is_that_of_a_process_of_its_own(clip: Path, tmp_path: Path) -> None:
+    rows = cases.memory(bench(tmp_path, clip)).rows
+    assert [row["frames"] for row in rows] == [25, 250]
+    assert all(50 < row["peak_mb"] < 1000 for row in rows)
+
+
+def test_latency_and_streams(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert all(row["frames"] == 25 for row in cases.latency(bench(tmp_path, clip)).rows)
+    monkeypatch.setitem(cases.PLANS, "720p-h264", TINY)
+    rows = cases.streams(bench(tmp_path, clip)).rows
+    assert [row["streams"] for row in rows] == [1, 2, 4, 8, 16]
+
+
+def test_reuse_is_compared_with_scoring_every_frame(clip: Path, tmp_path: Path) -> None:
+    outcome = cases.reuse(bench(tmp_path, clip))
+    assert outcome.rows[0]["frames"] == 25
+    assert 0 <= outcome.figures["differing_percent_1.5"] <= 100
+    assert "reused_percent_3" in markdown("throughput", "reuse", outcome, {"processor": "", "cores": 1, "model": "",
+                                                                           "seconds": 0, "quick": True})  # fmt: skip
+
+
+def test_pacing_ends_when_the_time_is_up() -> None:
+    def forever():  # type: ignore[no-untyped-def]
+        while True:
+            yield
+
+    assert sides.paced(forever(), 0.01) > 0
+
+
+def test_the_cpu_agrees_with_itself(clip: Path, tmp_path: Path) -> None:
+    same = agree.compare((clip,), "cpu")
+    assert same.figures["agrees"] is True
+    assert same.figures["apart"] < 1e-4
+
+
+def test_unknown_cases_are_named() -> None:
+    result = CliRunner().invoke(main, ["speed"])
+    assert result.exit_code == 2
+    assert "no case speed; there are clips, reuse" in result.output
+
+
+def test_a_case_is_written_as_json_and_as_a_table(clip: Path, tmp_path: Path) -> None:
+    args = ["memory", "--quick", "--clip", str(clip), "--folder", str(tmp_path), "--out", str(tmp_path / "out")]
+    assert CliRunner().invoke(main, args, catch_exceptions=False).exit_code == 0
+    found = json.loads((tmp_path / "out" / "throughput-memory.json").read_text())
+    assert found["case"] == "memory"
+    assert "# Throughput: memory" in (tmp_path / "out" / "throughput-memory.md").read_text()
+
+
+def test_the_script_for_a_gpu_is_a_shell_script() -> None:
+    subprocess.run(["sh", "-n", "benchmarks/gpu.sh"], check=True)
