@@ -19,7 +19,7 @@ FOLDER = Path("runs/clips")
 @click.option(
     "--clip", "clips", multiple=True, type=click.Path(exists=True, path_type=Path), help="Instead of our own."
 )
-@click.option("--seconds", default=4.0, show_default=True, help="Most time a turn.")
+@click.option("--seconds", default=3.0, show_default=True, help="Most time a turn.")
 @click.option("--rounds", default=5, show_default=True, help="Turns that count.")
 @click.option("--quick", is_flag=True, help="Small sizes: shows that the cases run.")
 @click.option("--device", default="cpu", show_default=True, help="Where models run.")
@@ -36,7 +36,7 @@ def main(
         raise click.UsageError(f"no case {', '.join(sorted(unknown))}; there are {', '.join(CASES)}")
     if quick:
         seconds, rounds = min(seconds, 0.5), 1
-    bench = Bench(folder, kit, seconds, rounds, device, clips, 2.0 if quick else 24.0)
+    bench = Bench(folder, kit, seconds, rounds, device, clips, 2.0 if quick else 12.0)
     for name in names or CASES:
         record("throughput", name, out, partial(CASES[name], bench), model=FAST, quick=quick)
 

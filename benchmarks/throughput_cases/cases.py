@@ -180,7 +180,7 @@ def latency(bench: Bench) -> Outcome:
     """From decoded frame to decision, for a stream that comes at 25 frames a second."""
     clip = bench.clips[0] if bench.clips else bench.clip("1080p-h264")
     rows = []
-    for model in (FAST, "utility-nano"):
+    for model in sorted(shipped_models()):
         stream_filter = bench.filter(model)
         delays = []
         for frame, _ in stream_filter.filter(_AtItsPace(clip, 20.0)):

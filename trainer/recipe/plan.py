@@ -17,6 +17,8 @@ from trainer.runs import TrainConfig
 
 TRUTH = {"classification": "labels.csv", "detection": "instances.json"}
 EXTRA_SPLITS = "pictures.json"
+RUN = "run:"
+"""Prefix of initial weights that another recipe's run has learned."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ class Place:
         Raises:
             InputNotFoundError: the kit has no such file.
         """
+        if init.startswith(RUN):
+            return str(self.work / "runs" / init.removeprefix(RUN))
         if not init.startswith(KIT):
             return init
         path = self.kit / init.removeprefix(KIT)
