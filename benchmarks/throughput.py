@@ -9,6 +9,7 @@ import click
 
 from benchmarks.outcome import RESULTS, record
 from benchmarks.throughput_cases.cases import CASES, FAST, Bench
+from benchmarks.throughput_cases.figure import draw_breakeven
 
 KIT = Path("../shared/kit")
 FOLDER = Path("runs/clips")
@@ -38,7 +39,9 @@ def main(
         seconds, rounds = min(seconds, 0.5), 1
     bench = Bench(folder, kit, seconds, rounds, device, clips, 2.0 if quick else 12.0)
     for name in names or CASES:
-        record("throughput", name, out, partial(CASES[name], bench), model=FAST, quick=quick)
+        outcome = record("throughput", name, out, partial(CASES[name], bench), model=FAST, quick=quick)
+        if name == "breakeven":
+            draw_breakeven(outcome, out / "throughput-breakeven.png")
 
 
 if __name__ == "__main__":

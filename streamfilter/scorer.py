@@ -109,7 +109,7 @@ def _open_session(path: Path, device: str, threads: int) -> tuple[str, onnxrunti
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or os.cpu_count() or 1
     options.log_severity_level = ERRORS_ONLY
-    # Threads that wait by spinning take the cores from the decoder: filtering a video ran at 0.70 of decoding, not 0.83.
+    # Threads that wait by spinning take the cores from the decoder: filtering ran at 0.70 of decoding, not 0.83.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = _load(path, options, list(dict.fromkeys([PROVIDERS[chosen], PROVIDERS["cpu"]])))
     started = "cuda" if session.get_providers()[0] == PROVIDERS["cuda"] else "cpu"

@@ -9,10 +9,11 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks import agree
-from benchmarks.outcome import markdown
+from benchmarks.outcome import Outcome, markdown
 from benchmarks.throughput import main
 from benchmarks.throughput_cases import cases, sides
 from benchmarks.throughput_cases.clips import CAMERA, ClipPlan, make_clip, partly_useless, repeated, views
+from benchmarks.throughput_cases.figure import draw_breakeven
 
 TINY = ClipPlan("tiny", "libx264", (320, 180), 1, CAMERA)
 
@@ -92,6 +93,12 @@ def test_reuse_is_compared_with_scoring_every_frame(clip: Path, tmp_path: Path) 
     assert 0 <= outcome.figures["differing_percent_1.5"] <= 100
     assert "reused_percent_3" in markdown("throughput", "reuse", outcome, {"processor": "", "cores": 1, "model": "",
                                                                            "seconds": 0, "quick": True})  # fmt: skip
+
+
+def test_the_break_even_curve_is_drawn(tmp_path: Path) -> None:
+    rows = [{"useless_percent": share, "ratio": 1 + share / 50} for share in (0, 5, 50)]
+    draw_breakeven(Outcome("", {"detector": "x"}, rows), tmp_path / "curve.png")
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_pacing_ends_when_the_time_is_up() -> None:
