@@ -222,14 +222,16 @@ def test_one_unreadable_picture_does_not_stop_the_rest(tmp_path: Path) -> None:
 
 
 def test_file_gone_before_its_turn_is_unreadable(tmp_path: Path) -> None:
-    paths = [tmp_path / "0.png", tmp_path / "1.png"]
+    paths = [tmp_path / f"{index}.png" for index in range(images_module.READERS + 2)]
     for path in paths:
         path.write_bytes(saved(Image.new("RGB", (4, 4)), "PNG"))
     source = ImagesSource(paths)
     iterator = iter(source)
     next(iterator)
-    paths[1].unlink()
-    assert "cannot be read" in next(iterator).problem
+    paths[-1].unlink()
+    *rest, last = iterator
+    assert all(frame.is_readable for frame in rest)
+    assert "cannot be read" in last.problem
 
 
 def test_empty_list_is_refused() -> None:

@@ -15,7 +15,8 @@ from streamfilter.errors import PictureError
 from streamfilter.frame import Frame
 from streamfilter.preprocess import model_input
 from streamfilter.sources import ImagesSource, MjpegSource
-from streamfilter.sources.pictures import decode_picture, decode_reduced
+from streamfilter.sources import images as images_module
+from streamfilter.sources.pictures import declared_pixels, decode_picture, decode_reduced
 from tests.media import exif_bytes
 from tests.models import brightness_model
 
@@ -115,3 +116,33 @@ def test_without_a_model_in_sight_pictures_are_decoded_whole(tmp_path: Path) -> 
     (frame,) = ImagesSource.from_folder(tmp_path)
     assert frame.reduced is None
     assert frame.array is not None
+
+
+def test_large_pictures_are_decoded_alone_and_all_come_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running, most = [], []
+    original = images_module.picture_frame
+
+    def watched(*args: object) -> Frame:
+        running.append(args)
+        most.append(len(running))
+        frame = original(*args)
+        running.remove(args)
+        return frame
+
+    monkeypatch.setattr(images_module, "picture_frame", watched)
+    monkeypatch.setattr(images_module, "LARGE_PIXELS", 100)
+    for index in range(8):
+        (tmp_path / f"{index}.jpg").write_bytes(photograph("coffee", 400, 80))
+    assert [frame.index for frame in ImagesSource.from_folder(tmp_path)] == list(range(8))
+    assert max(most) == 1
+
+
+def test_what_a_file_declares(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(photograph("coffee", 400, 80))
+    assert declared_pixels(path) == 400 * 300
+    path.write_bytes(b"\xff\xd8\xff")
+    assert declared_pixels(path) == 0
+    assert declared_pixels(tmp_path / "none.jpg") == 0

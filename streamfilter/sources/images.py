@@ -12,10 +12,12 @@ from pathlib import Path
 from streamfilter.errors import InputError, InputNotFoundError, PictureError
 from streamfilter.frame import Frame
 from streamfilter.sources.base import MAX_PICTURE_BYTES, SourceInfo
-from streamfilter.sources.pictures import picture_format, picture_frame
+from streamfilter.sources.pictures import declared_pixels, picture_format, picture_frame
 
 READERS = min(4, os.cpu_count() or 1)
 """Pictures decoded side by side."""
+LARGE_PIXELS = 25_000_000
+"""Larger ones are decoded one at a time."""
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
 
@@ -45,6 +47,7 @@ class ImagesSource:
         self._todo = list(zip(paths, _names(paths, root), strict=True))
         self.model_side: int | None = None
         self._index = 0
+        self._has_large = False
         self._closed = False
 
     @classmethod
@@ -66,15 +69,24 @@ class ImagesSource:
             ahead: deque[Future[Frame]] = deque()
             try:
                 while not self._closed:
-                    while self._index < len(self._todo) and len(ahead) < READERS:
-                        index, self._index = self._index, self._index + 1
-                        ahead.append(readers.submit(_read, *self._todo[index], index, self.model_side))
+                    self._read_ahead(readers, ahead)
                     if not ahead:
                         return
                     yield ahead.popleft().result()
             finally:
                 for future in ahead:
                     future.cancel()
+
+    def _read_ahead(self, readers: ThreadPoolExecutor, ahead: deque[Future[Frame]]) -> None:
+        """Start on the next pictures; a large one is decoded alone, so that memory stays bounded."""
+        while self._index < len(self._todo) and len(ahead) < READERS and not (ahead and self._has_large):
+            index = self._index
+            path, name = self._todo[index]
+            is_large = declared_pixels(path) > LARGE_PIXELS
+            if is_large and ahead:
+                return
+            self._index, self._has_large = index + 1, is_large
+            ahead.append(readers.submit(_read, path, name, index, self.model_side))
 
     def close(self) -> None:
         """End the iteration; harmless when repeated, safe from another thread."""
