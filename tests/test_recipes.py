@@ -53,7 +53,7 @@ def kit(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_repository_has_the_recipes():
-    assert {path.stem for path in RECIPES} >= {"paper", "default", "resnet18", "accurate"}
+    assert {path.stem for path in RECIPES} >= {"paper", "large", "default", "resnet18", "accurate"}
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
@@ -174,7 +174,15 @@ def test_the_printed_commands_are_what_is_run(path, kit, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", ["default", "resnet18"])
+def test_a_recipe_can_go_on_from_the_run_of_another(kit, tmp_path):
+    by_name = {path.stem: load_recipe(path) for path in RECIPES}
+    place = Place.of(kit, tmp_path)
+    first, second = (train_step(by_name[name], place) for name in ("large", "default"))
+    assert Path(second.config.init) == first.out
+    assert second.config.input_size < first.config.input_size
+
+
+@pytest.mark.parametrize("name", ["large", "default", "resnet18"])
 def test_the_small_size_goes_through_to_a_model(name, kit, tmp_path, monkeypatch):
     path = next(path for path in RECIPES if path.stem == name)
     options = ["recipe", str(path), "--kit", str(kit), "--work", str(tmp_path), "--smoke"]

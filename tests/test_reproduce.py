@@ -73,6 +73,7 @@ def test_training_costs_its_rows_and_epochs(kit, table, tmp_path):
 def test_all_of_it_is_planned(kit, tmp_path):
     steps = reproduce_steps(Place.of(kit, tmp_path), smoke=True, with_paper=False)
     assert [step.out.name for step in steps if isinstance(step, TrainStep)] == [
+        "utility-nano-288",
         "utility-nano",
         "utility-lite0",
         "utility-resnet18",
@@ -117,7 +118,7 @@ def test_a_stopped_run_goes_on_to_the_last_table(kit, tmp_path, monkeypatch):
     work = tmp_path / "smoke"
     made = {path: path.stat().st_mtime_ns for path in (work / "models").iterdir()}
     made |= {path: path.stat().st_mtime_ns for path in (work / "labels").rglob("*.parquet")}
-    assert len(made) == 6 + 17
+    assert len(made) == 8 + 17
     with monkeypatch.context() as patch:
         patch.setattr("trainer.recipe.steps.train", None)
         patch.setattr("trainer.reproduce.steps.evaluate", None)
