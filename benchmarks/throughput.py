@@ -26,10 +26,11 @@ FOLDER = Path("runs/clips")
 @click.option("--device", default="cpu", show_default=True, help="Where models run.")
 @click.option("--kit", type=click.Path(path_type=Path), default=KIT, show_default=True, help="Clips and a detector.")
 @click.option("--folder", type=click.Path(path_type=Path), default=FOLDER, show_default=True, help="Keeps the clips.")
+@click.option("--label", default="", help="Ends the files' names, when a case is measured for several clips apart.")
 @click.option("--out", type=click.Path(path_type=Path), default=RESULTS, show_default=True)
 def main(
     names: tuple[str, ...], clips: tuple[Path, ...], seconds: float, rounds: int, quick: bool, device: str,
-    kit: Path, folder: Path, out: Path,
+    kit: Path, folder: Path, label: str, out: Path,
 ) -> None:  # fmt: skip
     """Measure the cases (all of them by default) and write a JSON and a Markdown table each under OUT."""
     unknown = set(names) - set(CASES)
@@ -39,7 +40,7 @@ def main(
         seconds, rounds = min(seconds, 0.5), 1
     bench = Bench(folder, kit, seconds, rounds, device, clips, 2.0 if quick else 12.0)
     for name in names or CASES:
-        outcome = record("throughput", name, out, partial(CASES[name], bench), model=FAST, quick=quick)
+        outcome = record("throughput", name + label, out, partial(CASES[name], bench), model=FAST, quick=quick)
         if name == "breakeven":
             draw_breakeven(outcome, out / "throughput-breakeven.png")
 
