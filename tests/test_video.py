@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import struct
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -277,3 +279,26 @@ def test_unsupported_colour_matrix_is_told_once_and_still_gives_rgb(
     (record,) = caplog.records
     assert f"colour matrix {matrix} or range" in record.message
     assert str(path) in record.message
+
+
+def test_closing_early_never_hangs_while_ffmpegs_lines_are_heard(tmp_path: Path) -> None:
+    """In a process of its own: the lines go through Python as soon as a live stream was read there."""
+    clip = write_video(tmp_path / "clip.mp4", [photograph()] * 40)
+    code = f"""
+import av, threading
+from streamfilter.sources.live import _hear_ffmpeg
+from streamfilter.sources.video import VideoSource
+_hear_ffmpeg()
+av.logging.set_level(av.logging.TRACE)
+def some():
+    for _ in range(40):
+        source = VideoSource({str(clip)!r})
+        for _, frame in zip(range(3), source):
+            pass
+        source.close()
+        del source, frame
+threads = [threading.Thread(target=some) for _ in range(4)]
+[one.start() for one in threads]
+[one.join() for one in threads]
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=100, capture_output=True)

@@ -124,7 +124,11 @@ def block_and_blur(clip: Path, seconds: float) -> float:
                 graph.push(frame)
                 yield graph.pull()
 
-        return paced(seen(), seconds)
+        try:
+            return paced(seen(), seconds)
+        finally:
+            with suppress(av.FFmpegError):
+                stream.decode(None)
 
 
 def consumer_each(detect: Callable[[RGB], Any]) -> Side:
@@ -164,7 +168,12 @@ def _decoded(clip: Path) -> Iterator[av.VideoFrame]:
     with av.open(str(clip)) as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
-        yield from container.decode(stream)
+        try:
+            yield from container.decode(stream)
+        finally:
+            # Freed while its threads still work and log, a decoder can hang.
+            with suppress(av.FFmpegError):
+                stream.decode(None)
 
 
 def _run(stream_filter: StreamFilter, clip: Path, records: Path, seconds: float) -> float:

@@ -78,11 +78,23 @@ class VideoSource:
         self._closed = True
         if self._lock.acquire(timeout=CLOSE_TIMEOUT_SECONDS):
             try:
+                self._drain()
                 self._container.close()
             finally:
                 self._lock.release()
         else:
             log.warning("%s is still being read, so it is left open", self.name)
+
+    def _drain(self) -> None:
+        """Let the decoder's threads end their work.
+
+        PyAV frees a decoder while it holds Python's lock; a thread that logs meanwhile waits for the lock, both for ever.
+        """
+        import av
+
+        if self._packets_read > 0:
+            with suppress(av.FFmpegError):
+                self._stream.decode(None)
 
     def _step(self) -> list[Frame] | None:
         """The frames one packet gives, often none yet; None at the end."""
