@@ -88,7 +88,7 @@ class VideoSource:
     def _drain(self) -> None:
         """Let the decoder's threads end their work.
 
-        PyAV frees a decoder while it holds Python's lock; a thread that logs meanwhile waits for the lock, both for ever.
+        PyAV frees a decoder while it holds Python's lock; a thread that logs meanwhile waits for it, both for ever.
         """
         import av
 
