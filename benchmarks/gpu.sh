@@ -18,6 +18,7 @@ if [ "${1:-}" = --fetch ]; then
     exec "$PYTHON" -m pip wheel --quiet --constraint constraints.txt --wheel-dir wheels ".[cuda]" $ALSO
 fi
 OUT=${1:-benchmarks/results}
+mkdir -p "$OUT"
 VENV=.venv-$EXTRA
 [ -x "$VENV/bin/python" ] || "$PYTHON" -m venv "$VENV"
 FROM=$([ -d wheels ] && echo "--no-index --find-links wheels" || true)
@@ -29,4 +30,4 @@ if [ "$DEVICE" = cuda ]; then
 fi
 "$VENV/bin/python" -m benchmarks.agree --device "$DEVICE" --out "$OUT" samples/tour_of_troubles.mp4
 "$VENV/bin/python" -m benchmarks.models --resnet18-224 --device "$DEVICE" --batch 64 --out "$OUT/models-$DEVICE.json"
-"$VENV/bin/python" -m benchmarks.throughput clips streams latency --device "$DEVICE" --seconds 2 --rounds 3 --out "$OUT"
+"$VENV/bin/python" -m benchmarks.throughput clips streams latency --device "$DEVICE" --seconds 1 --rounds 3 --out "$OUT"
