@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -14,6 +15,7 @@ from benchmarks.throughput import main
 from benchmarks.throughput_cases import cases, sides
 from benchmarks.throughput_cases.clips import CAMERA, ClipPlan, make_clip, partly_useless, repeated, views
 from benchmarks.throughput_cases.figure import draw_breakeven
+from streamfilter import Decision, StreamFilter
 
 TINY = ClipPlan("tiny", "libx264", (320, 180), 1, CAMERA)
 
@@ -113,6 +115,18 @@ def test_the_cpu_agrees_with_itself(clip: Path, tmp_path: Path) -> None:
     same = agree.compare((clip,), "cpu")
     assert same.figures["agrees"] is True
     assert same.figures["apart"] < 1e-4
+
+
+def test_a_device_that_decides_otherwise_is_told(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = agree._decisions
+    answers = iter([False, True] * 3)
+
+    def flipped(stream_filter: StreamFilter, path: Path) -> list[Decision]:
+        found = original(stream_filter, path)
+        return [replace(one, keep=not one.keep) for one in found] if next(answers) else found
+
+    monkeypatch.setattr(agree, "_decisions", flipped)
+    assert agree.compare((clip,), "cpu").figures["agrees"] is False
 
 
 def test_unknown_cases_are_named() -> None:

@@ -154,7 +154,7 @@ def streams(bench: Bench) -> Outcome:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join()
+            thread.join(timeout=60 + bench.seconds)
         rows.append(
             {"streams": count, "frames_per_second": sum(found), "slowest": min(found), "of_25_fps": sum(found) / 25}
         )
