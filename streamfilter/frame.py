@@ -28,6 +28,10 @@ class Reason(StrEnum):
     """Kept: under the threshold, but not by more than the hysteresis after a kept frame."""
     GAP_FLOOR = "gap_floor"
     """Kept: under the threshold, but nothing was kept for the maximum gap."""
+    CANARY = "canary"
+    """Kept: it would have been dropped, but was drawn at random to be looked at."""
+    SHADOW = "shadow"
+    """Kept: it would have been dropped, but nothing is dropped in shadow mode."""
     LOW_UTILITY = "low_utility"
     """Dropped: its utility is under the threshold."""
     UNREADABLE = "unreadable"
@@ -46,6 +50,24 @@ class Reason(StrEnum):
     """Dropped before it was delivered: the consumer was busy, and a more useful frame of the same moment went first."""
     STOPPED = "stopped"
     """Dropped before it was scored or delivered: the run ended."""
+
+
+class Cause(StrEnum):
+    """What makes a picture useless to machines, as far as can be measured. Most useful pictures have none."""
+
+    COMPRESSION = "compression"
+    """Blocks and ringing of a codec at too low a rate, or too low a resolution."""
+    BLUR = "blur"
+    """Out of focus, or smeared by motion."""
+    NOISE = "noise"
+    DARK = "dark"
+    OVER_EXPOSED = "over_exposed"
+    DAMAGED = "damaged"
+    """Parts are missing or made up after lost data."""
+    COVERED = "covered"
+    """Something hides the scene: hardly any structure is left anywhere."""
+    FROZEN = "frozen"
+    """The same picture for a long time, noise included."""
 
 
 @dataclass(frozen=True)
@@ -204,3 +226,7 @@ class Decision:
     """Share of the picture that the decoder made up since data went missing, 0-1; None when nothing is missing."""
     is_reused: bool = False
     """Whether the utility is that of an earlier frame that looked alike."""
+    spared: Reason | None = None
+    """Why it would have been dropped, had it not been kept as `canary` or `shadow`; None for all other frames."""
+    cause: Cause | None = None
+    """What makes it useless, when it is; None when it is useful, or nothing was found."""

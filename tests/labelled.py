@@ -9,7 +9,7 @@ import skimage.data
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from trainer.distort import Distortion
+from streamfilter.distort import Distortion
 from trainer.label import LabelJob, label
 
 SIDE = 64

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from streamfilter.distort import Distortion
 from tests.tiny_networks import colour_classifier, fixed_detector
-from trainer.distort import Distortion
 from trainer.label import LabelJob
 
 QUALITIES = (Distortion("jpeg", 5), Distortion("jpeg", 50))

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from streamfilter.distort import Distortion, apply
 from streamfilter.errors import InputError, InputNotFoundError, PictureError
 from streamfilter.preprocess import shrink
 from tests.labelled import QUALITIES, write_labels
@@ -24,7 +25,6 @@ from trainer.dataset import (
     split_sources,
     target_array,
 )
-from trainer.distort import Distortion, apply
 from trainer.pictures import read_picture
 from trainer.views import Pictures, prefetch, vary
 

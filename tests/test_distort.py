@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from streamfilter.distort import COMBINED, JPEG_QUALITIES, KINDS, Distortion, Kind, apply, draw, parse
 from streamfilter.errors import ConfigError, ShapeError
 from trainer.augment import augment
-from trainer.distort import COMBINED, JPEG_QUALITIES, KINDS, Distortion, Kind, apply, draw, parse
 from trainer.sheet import contact_sheet
 
 

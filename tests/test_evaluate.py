@@ -10,11 +10,11 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from streamfilter.distort import Distortion
 from streamfilter.errors import InputError
 from tests.labelled import write_labels
 from trainer.__main__ import main
 from trainer.dataset import Row
-from trainer.distort import Distortion
 from trainer.evaluate import evaluate, judge_held_back, markdown, task_figures
 from trainer.metrics import cross_fitted, expected_calibration_error, figures, fit_platt, quality_oracle
 from trainer.runs import TrainConfig

@@ -12,7 +12,7 @@ LAYERS = (
     {"address", "errors", "frame"},
     {"config", "spec"},
     {"stream_config"},
-    {"integrity", "metrics", "policy", "preprocess", "sinks", "sources"},
+    {"distort", "integrity", "metrics", "policy", "preprocess", "sinks", "sources"},
     {"buffer", "delivery", "reuse", "scorer", "serving"},
     {"batch"},
     {"filter"},
@@ -25,7 +25,14 @@ LAYERS = (
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 MAY_MEET = {("frame", "errors")}
 OUTSIDE = {
-    "trainer": {"trainer", "streamfilter.frame", "streamfilter.spec", "streamfilter.preprocess", "streamfilter.errors"},
+    "trainer": {
+        "trainer",
+        "streamfilter.distort",
+        "streamfilter.errors",
+        "streamfilter.frame",
+        "streamfilter.preprocess",
+        "streamfilter.spec",
+    },
     "export": {
         "export",
         "trainer.models",

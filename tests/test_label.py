@@ -9,13 +9,13 @@ import pyarrow.compute as pc
 import pytest
 from click.testing import CliRunner
 
+from streamfilter.distort import Distortion, apply
 from streamfilter.errors import ConfigError, OutputError
 from tests.labelling import QUALITIES, detection_job, job, make_folder
 from tests.tiny_networks import colour_classifier
 from trainer import label as label_room
 from trainer.__main__ import main
 from trainer.augment import augment
-from trainer.distort import Distortion, apply
 from trainer.label import label
 from trainer.networks import load_network
 from trainer.pictures import read_picture

@@ -8,10 +8,10 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from streamfilter.distort import parse
 from streamfilter.errors import ConfigError
 from tests.tiny_kit import write_kit
 from trainer.__main__ import main
-from trainer.distort import parse
 from trainer.label import LabelJob
 from trainer.recipe.plan import Place
 from trainer.recipe.steps import LabelStep, TrainStep

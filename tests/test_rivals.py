@@ -11,9 +11,9 @@ import skimage.data
 from onnx import helper, numpy_helper
 from PIL import Image
 
+from streamfilter.distort import PRISTINE, Distortion, apply
 from streamfilter.errors import ModelError, PictureError
 from tests.tiny_networks import colour_classifier, fixed_detector
-from trainer.distort import PRISTINE, Distortion, apply
 from trainer.rivals import RIVALS, Case, Classifier
 from trainer.rivals.classifier import energy, fisher_information
 from trainer.rivals.filters import WORST_BLOCK, WORST_BLUR

@@ -10,13 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
+from streamfilter.distort import PRISTINE, Distortion, apply
 from streamfilter.errors import ConfigError, InputError, InputNotFoundError, ModelError, OutputError
 from tests.labelled import QUALITIES, write_labels
 from tests.models import brightness_model
 from tests.tiny_networks import colour_classifier
 from trainer import score as score_room
 from trainer.__main__ import main
-from trainer.distort import PRISTINE, Distortion, apply
 from trainer.parts import Parts
 from trainer.pictures import read_picture
 from trainer.rivals import RIVALS, Case

@@ -7,10 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from streamfilter.distort import Distortion
 from streamfilter.errors import ConfigError, InputError, InputNotFoundError
 from tests.labelling import QUALITIES, detection_job, job, make_folder
 from tests.tiny_networks import colour_classifier
-from trainer.distort import Distortion
 from trainer.label import label, relabel
 from trainer.networks import Network
 from trainer.outcomes import rows_of

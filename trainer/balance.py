@@ -18,10 +18,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
+from streamfilter.distort import Distortion
 from streamfilter.errors import InputError
 from trainer.augment import LARGEST_SEED
 from trainer.dataset import LabelTable, Row, merge, rows_of
-from trainer.distort import Distortion
 from trainer.relabel import relabel
 from trainer.runs import replacing
 

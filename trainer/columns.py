@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from streamfilter.distort import PRISTINE
 from streamfilter.errors import InputError
-from trainer.distort import PRISTINE
 from trainer.matching import Objects
 from trainer.networks.base import Detections
 

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from streamfilter.distort import Distortion
 from streamfilter.errors import InputError, InputNotFoundError
-from trainer.distort import Distortion
 from trainer.tables import derive, metadata_of, read_table
 
 PRISTINE_QUALITY = 101

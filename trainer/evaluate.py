@@ -13,9 +13,9 @@ import numpy.typing as npt
 import torch
 from tqdm import tqdm
 
+from streamfilter.distort import PRISTINE
 from streamfilter.errors import InputError
 from trainer.dataset import PRISTINE_QUALITY, Row, label_array, load_tables, merge, split_sources
-from trainer.distort import PRISTINE
 from trainer.metrics import cross_fitted, figures, fit_platt, quality_oracle, thresholds_to_keep
 from trainer.models import UtilityNet, load
 from trainer.runs import RunFolder, command_line, sha256

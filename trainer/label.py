@@ -16,10 +16,10 @@ from typing import Any
 import click
 import pyarrow as pa
 
+from streamfilter.distort import JPEG_QUALITIES, Distortion, draw, parse
 from streamfilter.errors import ConfigError, PictureError
 from streamfilter.spec import TASKS
 from trainer.augment import LARGEST_SEED
-from trainer.distort import JPEG_QUALITIES, Distortion, draw, parse
 from trainer.networks import Network, load_network
 from trainer.networks.base import file_sha256
 from trainer.outcomes import Row, in_order, progress, rows_of

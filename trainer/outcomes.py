@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from streamfilter.distort import PRISTINE, Distortion, apply
 from streamfilter.frame import RGB
-from trainer.distort import PRISTINE, Distortion, apply
 from trainer.networks import Detections, Network
 from trainer.networks.base import Floats
 from trainer.pictures import Item

@@ -10,10 +10,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from streamfilter.distort import Distortion
 from streamfilter.errors import ConfigError, InputError
 from streamfilter.frame import RGB
 from trainer.augment import augment
-from trainer.distort import Distortion
 from trainer.networks import Network, load_network
 from trainer.outcomes import Row, in_order, progress, rows_of
 from trainer.pictures import Item, list_items, read_picture

@@ -15,8 +15,8 @@ from typing import Any
 import click
 import pyarrow as pa
 
+from streamfilter.distort import apply
 from streamfilter.errors import ConfigError, InputError, PictureError
-from trainer.distort import apply
 from trainer.outcomes import in_order, progress
 from trainer.parts import Parts
 from trainer.pictures import read_picture

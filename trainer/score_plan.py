@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from streamfilter.distort import Distortion
 from streamfilter.errors import InputError, InputNotFoundError
 from streamfilter.spec import TASKS
-from trainer.distort import Distortion
 from trainer.tables import KEY_COLUMNS, metadata_of
 
 

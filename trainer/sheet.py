@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 import numpy as np
 
+from streamfilter.distort import KINDS, Distortion, apply
 from streamfilter.errors import OutputError
 from streamfilter.frame import RGB
-from trainer.distort import KINDS, Distortion, apply
 from trainer.pictures import read_picture
 
 SIDE, MARGIN, CAPTION = 144, 6, 16

@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from streamfilter.distort import apply
 from streamfilter.errors import OutputError
 from streamfilter.preprocess import shrink
 from trainer.augment import augment
 from trainer.dataset import Row
-from trainer.distort import apply
 from trainer.pictures import read_picture
 
 JOB_TIMEOUT_SECONDS = 600.0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from trainer.distort import JPEG_QUALITIES
+from streamfilter.distort import JPEG_QUALITIES
 from trainer.judge.charts import dot_panels
 from trainer.judge.report import Report, Section, decimals
 from trainer.judge.rows import Evidence, Floats, Utilities

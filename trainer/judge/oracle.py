@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from streamfilter.distort import PRISTINE
 from streamfilter.errors import InputError
-from trainer.distort import PRISTINE
 from trainer.judge.rows import Evidence, Floats
 
 STRENGTH_BINS = 12

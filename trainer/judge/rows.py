@@ -12,9 +12,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from streamfilter.distort import JPEG_QUALITIES, PRISTINE
 from streamfilter.errors import ConfigError, InputError, InputNotFoundError
 from streamfilter.spec import TASKS
-from trainer.distort import JPEG_QUALITIES, PRISTINE
 from trainer.tables import derive, metadata_of, read_table
 
 Floats = npt.NDArray[np.float64]

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from streamfilter.distort import JPEG_QUALITIES, parse
 from streamfilter.errors import ConfigError
-from trainer.distort import JPEG_QUALITIES, parse
 from trainer.label import REFERENCES
 from trainer.metrics import KEEP_SHARES
 from trainer.recipe.checks import CHOICES, TRAIN_CHOICES, check_table

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from streamfilter.distort import parse
 from streamfilter.errors import ConfigError, InputNotFoundError
-from trainer.distort import parse
 from trainer.label import LabelJob
 from trainer.networks.torchvision import NETWORKS
 from trainer.recipe.file import KIT, Labels, Recipe

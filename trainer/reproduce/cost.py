@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from streamfilter.distort import KINDS, Distortion, apply
 from streamfilter.frame import RGB
 from streamfilter.preprocess import shrink
-from trainer.distort import KINDS, Distortion, apply
 from trainer.label import LabelJob, kinds_of
 from trainer.loop import masked_cross_entropy
 from trainer.models import UtilityNet, build

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from streamfilter.distort import JPEG_QUALITIES
 from streamfilter.errors import ConfigError
-from trainer.distort import JPEG_QUALITIES
 from trainer.judge import Request
 from trainer.recipe.file import Labels, Recipe, load_recipe
 from trainer.recipe.plan import Place, export_step, label_step, train_step

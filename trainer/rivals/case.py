@@ -8,8 +8,8 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from streamfilter.distort import Distortion
 from streamfilter.frame import RGB
-from trainer.distort import Distortion
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,9 +9,9 @@ from io import BytesIO
 import numpy as np
 import numpy.typing as npt
 
+from streamfilter.distort import KINDS
 from streamfilter.errors import PictureError
 from streamfilter.frame import RGB
-from trainer.distort import KINDS
 from trainer.rivals.case import Case
 
 NOT_JPEG_QUALITY = 101.0

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from streamfilter.distort.chance import random_of
 from streamfilter.frame import RGB
-from trainer.distort.chance import random_of
 
 GAMMA = 2.2
 READ_NOISE = 0.002

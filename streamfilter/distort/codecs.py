@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from streamfilter.distort.chance import random_of
 from streamfilter.errors import PictureError
 from streamfilter.frame import RGB
-from trainer.distort.chance import random_of
 
 if TYPE_CHECKING:
     import av

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from streamfilter.distort import codecs, optics
 from streamfilter.errors import ConfigError, ShapeError
 from streamfilter.frame import RGB
-from trainer.distort import codecs, optics
 
 JPEG_QUALITIES = (1, 2, 3, 5, 8, 12, 18, 30, 50)
 PRISTINE = "pristine"

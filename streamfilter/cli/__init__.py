@@ -1,0 +1,44 @@
+"""The command line: parse, validate, one library call. Data on stdout, words on stderr; exit 0, 1 failed, 2 usage."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import click
+
+from streamfilter import __version__
+from streamfilter.cli.describe import inspect, models
+from streamfilter.cli.run import run
+from streamfilter.cli.score import score
+from streamfilter.errors import ConfigError, StreamFilterError
+
+
+class CommandGroup(click.Group):
+    """Turns this package's errors into one line on stderr and an exit status."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except ConfigError as error:
+            raise click.UsageError(str(error)) from error
+        except StreamFilterError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__)
+@click.option("-v", "--verbose", is_flag=True, help="Say what is chosen and why.")
+@click.option("--log-json", is_flag=True, help="Log lines as JSON objects.")
+def main(verbose: bool, log_json: bool) -> None:
+    """Drop the video frames a detector or classifier could not use, before it has to look at them."""
+    from streamfilter.serving import JsonFormatter
+
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonFormatter() if log_json else logging.Formatter("%(levelname)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler])
+
+
+for command in (run, score, inspect, models):
+    main.add_command(command)
