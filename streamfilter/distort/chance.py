@@ -19,4 +19,4 @@ def random_of(rgb: RGB, purpose: str) -> np.random.Generator:
         rgb: (H, W, 3) uint8, RGB, HWC, 0-255.
         purpose: what the numbers are for.
     """
-    return np.random.default_rng([zlib.crc32(np.ascontiguousarray(rgb)), zlib.crc32(purpose.encode())])
+    return np.random.default_rng([zlib.crc32(np.ascontiguousarray(rgb).data), zlib.crc32(purpose.encode())])

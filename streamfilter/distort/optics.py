@@ -67,7 +67,7 @@ def lowres(rgb: RGB, factor: float) -> RGB:
 
 
 def _pixels(rgb: RGB, percent: float) -> float:
-    return percent / 100 * min(rgb.shape[:2])
+    return float(percent / 100 * min(rgb.shape[:2]))
 
 
 def _filtered(rgb: RGB, kernel: npt.NDArray[np.floating]) -> RGB:
@@ -78,7 +78,7 @@ def _filtered(rgb: RGB, kernel: npt.NDArray[np.floating]) -> RGB:
 
 
 def _linear(rgb: RGB) -> Floats:
-    table = (np.arange(256, dtype=np.float32) / 255) ** GAMMA
+    table: Floats = ((np.arange(256, dtype=np.float32) / 255) ** GAMMA).astype(np.float32)
     return table[rgb]
 
 
@@ -87,4 +87,4 @@ def _gamma(light: Floats) -> RGB:
 
 
 def _stored(values: npt.NDArray[np.floating]) -> RGB:
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(values), 0, 255), dtype=np.uint8)
