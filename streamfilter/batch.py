@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from streamfilter.audit import Audit, is_drawn, learn
 from streamfilter.frame import Decision, Frame, Reason
 from streamfilter.integrity import IntegrityState, Soundness, inspect
-from streamfilter.policy import Policy, PolicyState, decide, release
+from streamfilter.policy import Policy, PolicyState, decide, is_useful, release
 from streamfilter.reuse import Link, Reference, is_safe, plan
 from streamfilter.stream_config import LiveSettings
 
@@ -22,6 +23,8 @@ class Rules:
     live: LiveSettings = field(default_factory=LiveSettings)
     reuse: float = 0.0
     """Mean change, grey levels, up to which a frame takes over the utility of one scored before; 0 = none does."""
+    error_budget: float = 1.0
+    """Share of taken-over decisions that may differ from the frame's own, 0-1; 1 = none is checked."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class StreamState:
     policy: PolicyState = field(default_factory=PolicyState)
     integrity: IntegrityState = field(default_factory=IntegrityState)
     reference: Reference | None = None
+    audit: Audit = field(default_factory=Audit)
 
 
 class Batch:
@@ -49,7 +53,9 @@ class Batch:
         self.frames = frames
         self._rules, self._state = rules, state
         self._integrity = _look(rules, frames, state.integrity)
-        self._links, self._last, self._place = plan(state.reference, frames, self._sound(), rules.reuse)
+        change = rules.reuse * state.audit.share
+        self._links, self._last, self._place = plan(state.reference, frames, self._sound(), change)
+        self._checks = self._draw_checks()
         self._waiting = {index for index in range(len(frames)) if self._is_worth_scoring(index)}
         self._utilities: list[Utility | None] = [None] * len(frames)
 
@@ -64,7 +70,7 @@ class Batch:
 
     def judge(self) -> tuple[list[Decision], StreamState]:
         """A decision for each frame, and the state for the frames that follow."""
-        decisions, memory = [], self._state.policy
+        decisions, memory, audit = [], self._state.policy, self._state.audit
         for index, (frame, seen, utility) in enumerate(zip(self.frames, self._integrity, self._utilities, strict=True)):
             soundness, damage = seen.soundness, seen.damage
             if frame.problem is not None or (utility is None and soundness is Soundness.SOUND):
@@ -78,9 +84,12 @@ class Batch:
             else:
                 keep, reason, memory = decide(self._rules.policy, memory, utility or {}, _clock(frame))
             shown = None if soundness is Soundness.SOUND else damage
-            decisions.append(Decision(keep, reason, utility, shown, self._links[index] is not None))
+            agrees = self._agrees(index)
+            audit = audit if agrees is None else learn(audit, agrees, self._rules.error_budget)
+            decisions.append(Decision(keep, reason, utility, shown, self._links[index] is not None, agrees))
         live = [seen for frame, seen in zip(self.frames, self._integrity, strict=True) if frame.signs is not None]
-        return decisions, StreamState(memory, live[-1] if live else self._state.integrity, self._reference())
+        integrity = live[-1] if live else self._state.integrity
+        return decisions, StreamState(memory, integrity, self._reference(), audit)
 
     def _sound(self) -> list[bool]:
         return [seen.soundness is Soundness.SOUND for seen in self._integrity]
@@ -92,14 +101,37 @@ class Batch:
             return seen.damage <= self._rules.policy.max_damage
         return seen.soundness is Soundness.SOUND
 
+    def _draw_checks(self) -> dict[int, Link]:
+        """Frames that are scored although they could take a utility over, and whose it would be."""
+        if self._rules.error_budget >= 1:
+            return {}
+        linked = ((index, link) for index, link in enumerate(self._links) if link is not None)
+        checks = {index: link for index, link in linked if is_drawn(self.frames[index].input, self.frames[index].index)}
+        for index in checks:
+            self._links[index] = None
+        return checks
+
+    def _agrees(self, index: int) -> bool | None:
+        """Whether a checked frame's own utility decides as the one it would have taken over; None when unchecked."""
+        link, own = self._checks.get(index), self._utilities[index]
+        other = None if link is None else self._known(link)
+        if link is None or own is None or other is None or not is_safe(other, self._rules.policy.thresholds, link):
+            return None
+        return is_useful(self._rules.policy, own) == is_useful(self._rules.policy, other)
+
+    def _known(self, link: Link) -> Utility | None:
+        """The utility of the frame that a link leads to, when it is settled."""
+        if link.reference is not None:
+            return self._utilities[link.reference]
+        return self._state.reference.utility if self._state.reference else None
+
     def _takes_over(self, index: int, link: Link | None) -> bool:
         """Whether a frame needs no score of its own, or may turn out not to."""
         if link is None:
             return False
         if link.reference is not None and link.reference in self._waiting:
             return True
-        known = self._state.reference
-        utility = (known.utility if known else None) if link.reference is None else self._utilities[link.reference]
+        utility = self._known(link)
         if not is_safe(utility, self._rules.policy.thresholds, link):
             return False
         self._utilities[index] = utility

@@ -40,6 +40,9 @@ class Settings:
     """Threads of the scorer; 0 = one a core."""
     reuse: float = 0.0
     """Mean change, grey levels, up to which a frame takes over the last scored one's utility, 0-255; 0 = none does."""
+    error_budget: float = 0.005
+    """Share of taken-over decisions that may differ from the frame's own, 0-1: some are checked, and less change is
+    allowed where more differ; 1 = none is checked."""
 
     def __post_init__(self) -> None:
         problems = [problem for problem in _problems(self) if problem]
@@ -75,6 +78,7 @@ def _problems(settings: Settings) -> list[str]:
         not_in("hysteresis", settings.hysteresis, 0.0, 1.0),
         not_in("max_gap_seconds", settings.max_gap_seconds, 0.0, 86_400.0),
         not_in("reuse", settings.reuse, 0.0, 255.0),
+        not_in("error_budget", settings.error_budget, 0.0, 1.0),
         not_in("batch_size", settings.batch_size, 1, 512, whole=True),
         not_in("threads", settings.threads, 0, 512, whole=True),
         not_one_of("task", settings.task, TASK_RULES),

@@ -19,6 +19,7 @@ from streamfilter.policy import Policy, is_useful
 from streamfilter.preprocess import model_input, shrink
 from streamfilter.scorer import Scorer
 from streamfilter.sources import PictureSource, Source, open_source
+from streamfilter.stages import Stages
 from streamfilter.stream_config import LiveSettings
 
 BATCH_WAIT_SECONDS = 0.05
@@ -49,7 +50,9 @@ class StreamFilter:
     def __init__(self, settings: Settings | None = None, **overrides: Any) -> None:
         self.settings = (settings or Settings()).replace(**overrides)
         self.scorer = Scorer(self.settings.model, self.settings.device, self.settings.threads)
-        self.policy = self.rules().policy
+        self._rules = self.rules()
+        self.policy = self._rules.policy
+        self.stages = Stages()
 
     def rules(self, live: LiveSettings | None = None, **overrides: Any) -> Rules:
         """What decides on the frames of one stream: these settings, but for what is the stream's own.
@@ -76,7 +79,7 @@ class StreamFilter:
             },
             max_damage=live.max_damage,
         )
-        return Rules(policy, live, settings.reuse)
+        return Rules(policy, live, settings.reuse, settings.error_budget)
 
     def filter(
         self, source: str | Path | Source, stop: threading.Event | None = None, live: LiveSettings | None = None
@@ -143,7 +146,7 @@ class StreamFilter:
         Returns:
             One decision a frame, and the state for the frames that follow.
         """
-        return self.decide_together([(Rules(self.policy, reuse=self.settings.reuse), frames, state)])[0]
+        return self.decide_together([(self._rules, frames, state)])[0]
 
     def decide_together(
         self, groups: Sequence[tuple[Rules, Sequence[Frame], StreamState]]
@@ -156,15 +159,17 @@ class StreamFilter:
         Returns:
             For each stream one decision a frame, and the state for the frames that follow.
         """
-        batches = [Batch(*group) for group in groups]
+        with self.stages.timed("compare", sum(len(frames) for rules, frames, _ in groups if rules.reuse)):
+            batches = [Batch(*group) for group in groups]
         for _ in range(2):
             self._score_missing(batches)
         return [batch.judge() for batch in batches]
 
     def _score_missing(self, batches: Sequence[Batch]) -> None:
         places = [(batch, index) for batch in batches for index in batch.missing()]
-        inputs = [_small(batch.frames[index], self.scorer.spec.input_size) for batch, index in places]
-        scores = iter(self.scorer.score([picture for picture in inputs if picture is not None]))
+        with self.stages.timed("score", len(places)):
+            inputs = [_small(batch.frames[index], self.scorer.spec.input_size) for batch, index in places]
+            scores = iter(self.scorer.score([picture for picture in inputs if picture is not None]))
         for (batch, index), picture in zip(places, inputs, strict=True):
             batch.settle(index, None if picture is None else self._by_task(next(scores)))
 

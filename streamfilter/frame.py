@@ -226,6 +226,8 @@ class Decision:
     """Share of the picture that the decoder made up since data went missing, 0-1; None when nothing is missing."""
     is_reused: bool = False
     """Whether the utility is that of an earlier frame that looked alike."""
+    reuse_agrees: bool | None = None
+    """Whether the utility that it could have taken over leads to the same decision; None when that was not checked."""
     spared: Reason | None = None
     """Why it would have been dropped, had it not been kept as `canary` or `shadow`; None for all other frames."""
     cause: Cause | None = None

@@ -29,6 +29,10 @@ class Summary:
     """Dropped frames for each reason."""
     frames_reused: int = 0
     """Frames that took over the utility of an earlier one that looked alike."""
+    reuse_checked: int = 0
+    """Frames that could have, and were scored to see whether that would have been right."""
+    reuse_differing: int = 0
+    """Those of them on which the decision would have been another."""
     failures: list[str] = field(default_factory=list)
     """One line for each input that could not be opened or read to its end."""
     interrupted: bool = False
@@ -43,6 +47,8 @@ class Summary:
         """Add one decided frame."""
         (self.kept_by_reason if decision.keep else self.dropped_by_reason)[decision.reason] += 1
         self.frames_reused += decision.is_reused
+        self.reuse_checked += decision.reuse_agrees is not None
+        self.reuse_differing += decision.reuse_agrees is False
         self.seconds = time.monotonic() - self._started_at
 
     @property
@@ -68,6 +74,8 @@ class Summary:
             "kept_by_reason": _plain(self.kept_by_reason),
             "dropped_by_reason": _plain(self.dropped_by_reason),
             "frames_reused": self.frames_reused,
+            "reuse_checked": self.reuse_checked,
+            "reuse_differing": self.reuse_differing,
             "seconds": round(self.seconds, 3),
             "fps": round(self.fps, 1),
             "failures": list(self.failures),
@@ -79,6 +87,8 @@ class Summary:
         text += f", {self.dropped_by_reason.total()} dropped{_causes(self.dropped_by_reason)}"
         if self.frames_reused:
             text += f", {self.frames_reused} by the utility of a frame that looked alike"
+            if self.reuse_checked:
+                text += f" ({self.reuse_checked} more checked: {self.reuse_differing} would differ)"
         return f"{text}; {self.seconds:.1f} s, {self.fps:.0f} fps"
 
 
@@ -154,7 +164,8 @@ class StreamMeter:
         now = time.monotonic()
         with self._lock:
             counts = Summary(Counter(self._counts.kept_by_reason), Counter(self._counts.dropped_by_reason))
-            counts.seconds, counts.frames_reused = self._counts.seconds, self._counts.frames_reused
+            for name in ("seconds", "frames_reused", "reuse_checked", "reuse_differing"):
+                setattr(counts, name, getattr(self._counts, name))
             return StreamStatus(
                 self.name, self.uri, self.state, self.detail, counts, tuple(self._latencies), self._latency_sum,
                 reconnects, self._taint_seconds, queue_depth, None if self._last is None else now - self._last,

@@ -25,6 +25,9 @@ from streamfilter.progress import ProgressLine
     "--max-gap", "max_gap_seconds", type=float, metavar="SECONDS", help="Never blind for longer; 0 = off [10]."
 )
 @click.option("--reuse", type=float, help="Grey levels of change up to which a frame keeps the last one's utility [0].")
+@click.option(
+    "--error-budget", type=float, help=f"Share of reused utilities that may mislead [{Settings.error_budget}]."
+)
 @click.option("--batch-size", type=int, help=f"Most frames scored at once [{Settings.batch_size}].")
 @live_options
 @model_options
@@ -63,4 +66,4 @@ def run(
     with StopOnSignal() as stop, ProgressLine() as progress:
         sinks = open_sinks(outs, records, options, inputs, plans)
         summary = run_pipeline(plans, stream_filter, sinks, stop.event, progress.show)
-    end(summary, stop.signal_number)
+    end(summary, stop.signal_number, f"Stages: {stream_filter.stages}" if settings.reuse else "")
