@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from streamfilter.audit import Audit, is_drawn, learn
+from streamfilter.checks import Checks, is_drawn, learn
 from streamfilter.frame import Decision, Frame, Reason
 from streamfilter.integrity import IntegrityState, Soundness, inspect
 from streamfilter.policy import Policy, PolicyState, decide, is_useful, release
@@ -34,7 +34,7 @@ class StreamState:
     policy: PolicyState = field(default_factory=PolicyState)
     integrity: IntegrityState = field(default_factory=IntegrityState)
     reference: Reference | None = None
-    audit: Audit = field(default_factory=Audit)
+    checks: Checks = field(default_factory=Checks)
 
 
 class Batch:
@@ -53,7 +53,7 @@ class Batch:
         self.frames = frames
         self._rules, self._state = rules, state
         self._integrity = _look(rules, frames, state.integrity)
-        change = rules.reuse * state.audit.share
+        change = rules.reuse * state.checks.share
         self._links, self._last, self._place = plan(state.reference, frames, self._sound(), change)
         self._checks = self._draw_checks()
         self._waiting = {index for index in range(len(frames)) if self._is_worth_scoring(index)}
@@ -70,7 +70,7 @@ class Batch:
 
     def judge(self) -> tuple[list[Decision], StreamState]:
         """A decision for each frame, and the state for the frames that follow."""
-        decisions, memory, audit = [], self._state.policy, self._state.audit
+        decisions, memory, checks = [], self._state.policy, self._state.checks
         for index, (frame, seen, utility) in enumerate(zip(self.frames, self._integrity, self._utilities, strict=True)):
             soundness, damage = seen.soundness, seen.damage
             if frame.problem is not None or (utility is None and soundness is Soundness.SOUND):
@@ -85,11 +85,11 @@ class Batch:
                 keep, reason, memory = decide(self._rules.policy, memory, utility or {}, _clock(frame))
             shown = None if soundness is Soundness.SOUND else damage
             agrees = self._agrees(index)
-            audit = audit if agrees is None else learn(audit, agrees, self._rules.error_budget)
+            checks = checks if agrees is None else learn(checks, agrees, self._rules.error_budget)
             decisions.append(Decision(keep, reason, utility, shown, self._links[index] is not None, agrees))
         live = [seen for frame, seen in zip(self.frames, self._integrity, strict=True) if frame.signs is not None]
         integrity = live[-1] if live else self._state.integrity
-        return decisions, StreamState(memory, integrity, self._reference(), audit)
+        return decisions, StreamState(memory, integrity, self._reference(), checks)
 
     def _sound(self) -> list[bool]:
         return [seen.soundness is Soundness.SOUND for seen in self._integrity]

@@ -12,7 +12,7 @@ LAYERS = (
     {"address", "errors", "frame"},
     {"config", "spec"},
     {"stream_config"},
-    {"audit", "distort", "integrity", "metrics", "policy", "preprocess", "sinks", "sources"},
+    {"checks", "distort", "integrity", "metrics", "policy", "preprocess", "sinks", "sources"},
     {"buffer", "delivery", "reuse", "scorer", "serving", "stages"},
     {"batch"},
     {"filter"},

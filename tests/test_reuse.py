@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from streamfilter import StreamFilter
-from streamfilter.audit import ONE_IN, PATIENCE, SMALLEST_SHARE, Audit, learn
 from streamfilter.batch import StreamState
+from streamfilter.checks import ONE_IN, PATIENCE, SMALLEST_SHARE, Checks, learn
 from streamfilter.errors import ConfigError
 from streamfilter.frame import Decision, Frame, Signs
 from streamfilter.preprocess import GLIMPSE_HW, glimpse
@@ -100,7 +100,7 @@ def test_where_too_many_differ_less_change_is_allowed(model: str) -> None:
     stream_filter = StreamFilter(model=model, device="cpu", reuse=2)
     decisions, state = stream_filter.decide(frames, StreamState())
     assert sum(decision.reuse_agrees is False for decision in decisions) >= 2
-    assert state.audit.share < 1
+    assert state.checks.share < 1
 
 
 @pytest.mark.parametrize(
@@ -117,10 +117,10 @@ def test_where_too_many_differ_less_change_is_allowed(model: str) -> None:
     ],
 )
 def test_what_checks_teach(checks: list[bool], share: float, checked: int) -> None:
-    audit = Audit()
+    known = Checks()
     for agrees in checks:
-        audit = learn(audit, agrees, budget=0.005)
-    assert (audit.share, audit.checked) == (share, checked)
+        known = learn(known, agrees, budget=0.005)
+    assert (known.share, known.checked) == (share, checked)
 
 
 def test_the_summary_counts_them(tmp_path: Path, model: str) -> None:

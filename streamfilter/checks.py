@@ -13,7 +13,7 @@ SMALLEST_SHARE = 1 / 64
 
 
 @dataclass(frozen=True)
-class Audit:
+class Checks:
     """What the checks of a stream have shown."""
 
     share: float = 1.0
@@ -29,20 +29,20 @@ def is_drawn(name: str, index: int) -> bool:
     return zlib.crc32(f"{name}\0{index}".encode("utf-8", "surrogateescape")) % ONE_IN == 0
 
 
-def learn(audit: Audit, agrees: bool, budget: float) -> Audit:
+def learn(checks: Checks, agrees: bool, budget: float) -> Checks:
     """What is known after one more check.
 
     Too many differing decisions halve the allowed change; a long run of agreement raises it by half again. One
     difference among few checks counts as too many: it takes 1 / `budget` of them to say otherwise.
 
     Args:
-        audit: what was known before.
+        checks: what was known before.
         agrees: whether the frame's own utility leads to the decision it would have taken over.
         budget: share of differing decisions that is allowed, 0-1.
     """
-    checked, differing = audit.checked + 1, audit.differing + (not agrees)
+    checked, differing = checks.checked + 1, checks.differing + (not agrees)
     if not agrees and differing / checked > budget:
-        return Audit(max(SMALLEST_SHARE, audit.share / 2))
-    if audit.share < 1 and not differing and checked >= PATIENCE:
-        return Audit(min(1.0, audit.share * 1.5))
-    return Audit(audit.share, checked, differing)
+        return Checks(max(SMALLEST_SHARE, checks.share / 2))
+    if checks.share < 1 and not differing and checked >= PATIENCE:
+        return Checks(min(1.0, checks.share * 1.5))
+    return Checks(checks.share, checked, differing)
