@@ -12,11 +12,11 @@ LAYERS = (
     {"address", "digest", "errors", "frame"},
     {"config", "spec"},
     {"profile", "stream_config"},
-    {"distort", "integrity", "metrics", "policy", "preprocess", "sinks", "sources"},
+    {"consumers", "distort", "integrity", "metrics", "policy", "preprocess", "sinks", "sources"},
     {"buffer", "delivery", "reuse", "scorer", "serving"},
     {"batch"},
     {"filter"},
-    {"pipeline", "progress", "stream"},
+    {"calibration", "pipeline", "progress", "stream"},
     {"streams"},
     {"service"},
     {"cli"},
@@ -27,6 +27,7 @@ MAY_MEET = {("frame", "errors")}
 OUTSIDE = {
     "trainer": {
         "trainer",
+        "streamfilter.consumers",
         "streamfilter.digest",
         "streamfilter.distort",
         "streamfilter.errors",
