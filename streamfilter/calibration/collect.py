@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,8 @@ from streamfilter.sources import InputPlan, Source
 from streamfilter.stream_config import LiveSettings
 
 LEAST_EVERY_SECONDS = 0.1
+ROUNDING = 1e-6
+"""Time stamps that should lie on the grid may lie a little before it."""
 
 Progress = Callable[[int, int, str], None]
 """Called after every frame with the versions judged so far, the frames that failed, and the input's name."""
@@ -113,17 +116,19 @@ class Collector:
         return [one for versions in before.values() for one in versions if one.input == source.name]
 
     def _sampled(self, source: Source) -> Iterator[tuple[Frame, float | None]]:
-        due, taken = float("-inf"), 0
+        seen: set[int] = set()
+        taken = 0
         for frame, pts_seconds in self._frames(source):
             if not frame.is_readable or not self.judge.wants(frame):
                 continue
             if self.judge.samples:
-                if pts_seconds is not None and due - self.every_seconds <= pts_seconds < due:
+                # One frame in each cell of a grid, so that no block holds more than others, in whatever order they come.
+                place = taken if pts_seconds is None else math.floor(pts_seconds / self.every_seconds + ROUNDING)
+                if place in seen:
                     continue
                 if taken >= self.sampling.limit and (source.is_live or pts_seconds is None):
                     return
-                # A grid, so that a late frame does not shift those after it; a jump back in time starts anew.
-                due = 0.0 if pts_seconds is None else (pts_seconds // self.every_seconds + 1) * self.every_seconds
+                seen.add(place)
             taken += 1
             yield frame, pts_seconds
 
