@@ -25,6 +25,7 @@ from streamfilter.calibration import (
 )
 from streamfilter.errors import CalibrationError, ConfigError, InputError
 from streamfilter.profile import Profile
+from tests.live_servers import RtspServer, need_gstreamer
 from tests.media import write_video
 from tests.models import brightness_model
 
@@ -97,7 +98,15 @@ def test_frames_are_sampled_by_the_clock(clip: Path, stream_filter: StreamFilter
     every_second = judge_frames(job(clip, sampling=Sampling(every_seconds=1.0), draws=0), stream_filter).judged
     assert [one.index for one in every_second] == list(range(0, 100, 10))
     about = judge_frames(job(clip, sampling=Sampling(limit=5), draws=0), stream_filter).judged
-    assert [one.index for one in about] == [0, 20, 40, 60, 80]
+    assert [one.index for one in about] == [0, 25, 50, 75]
+
+
+def test_no_input_is_looked_at_beyond_the_limit(
+    clip: Path, stream_filter: StreamFilter, caplog: pytest.LogCaptureFixture
+) -> None:
+    sampling = Sampling(every_seconds=0.1, limit=12)
+    assert len(judge_frames(job(clip, sampling=sampling, draws=0), stream_filter).judged) == 12
+    assert "the limit of 12 frames is reached" in caplog.text
 
 
 def test_whole_inputs_are_blocks_where_they_are_enough(tmp_path: Path, clip: Path, stream_filter: StreamFilter) -> None:
@@ -287,8 +296,6 @@ def test_the_command_line_from_a_clip_to_a_filtered_one(tmp_path: Path, model: P
     assert all(line["keep"] == (line["utility"]["detection"] >= round(said["threshold"], 6)) for line in lines)
     _, refused = run("run", SAMPLE, "--profile", out, "--records", records, status=2)
     assert "the profile was made for brightness" in refused
-    _, refused = run("run", SAMPLE, "--profile", out, "--threshold", 0.5, "--records", records, status=2)
-    assert "a profile brings its own" in refused
 
 
 @pytest.mark.parametrize(
@@ -337,3 +344,18 @@ def test_an_interrupted_command_says_where_it_left_off(tmp_path: Path, model: Pa
     assert f"kept in {notes}, the same command goes on from there" in stderr.decode()
     assert not out.exists()
     assert notes.read_bytes().count(b"\n") > 5
+
+
+def test_a_live_stream_is_watched_for_as_long_as_said(tmp_path: Path, clip: Path, stream_filter: StreamFilter) -> None:
+    need_gstreamer()
+    with RtspServer("--pattern", "white", "--gop", "10") as server:
+        soon = Sampling(every_seconds=0.1, live_seconds=6)
+        wanted = job(clip, inputs=[server.url], sampling=soon, goal=Goal("keep_rate", 0.5), draws=0)
+        notes = tmp_path / "notes.jsonl"
+        first = judge_frames(wanted, stream_filter, notes).judged
+        again = judge_frames(wanted, stream_filter, notes).judged
+    assert first
+    assert all(one.useful is True for one in first)
+    assert abs(time.time() - (first[0].pts_seconds or 0)) < 120
+    assert list(again[: len(first)]) == list(first)
+    assert len(again) > len(first)

@@ -20,6 +20,9 @@ class Tried:
     refused: bool
     """Whether no threshold was given, so that everything is kept."""
     test: Choice
+    both: Choice
+    """On both parts together: what the promise speaks of, as both are samples of it. The test part alone may be
+    luckier or less so."""
 
 
 def random_splits(groups: int, share: float, count: int, seed: int = 0) -> Iterator[npt.NDArray[np.bool_]]:
@@ -45,10 +48,10 @@ def as_independent(table: Table) -> Table:
     )
 
 
-def attempt(calibration: Table, test: Table, goal: Goal) -> Tried:
-    """Choose on one part, measure on the other; a refusal keeps everything."""
+def attempt(table: Table, calibration: Table, test: Table, goal: Goal) -> Tried:
+    """Choose on one part, measure on the other and on both; a refusal keeps everything."""
     try:
-        chosen = choose_threshold(calibration, goal)
+        threshold, refused = choose_threshold(calibration, goal).threshold, False
     except CalibrationError:
-        return Tried(True, describe_threshold(test, KEEP_ALL))
-    return Tried(False, describe_threshold(test, chosen.threshold))
+        threshold, refused = KEEP_ALL, True
+    return Tried(refused, describe_threshold(test, threshold), describe_threshold(table, threshold))

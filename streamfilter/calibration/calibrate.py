@@ -84,9 +84,9 @@ def calibrate(
     collected = judge_frames(job, stream_filter, notes, stop, progress)
     try:
         done = conclude(job, collected, stream_filter)
-    except CalibrationError as error:
+    except (CalibrationError, ConfigError) as error:
         where = f"; what was judged is kept in {notes}, for another promise" if notes and collected.judged else ""
-        raise CalibrationError(f"{error}{where}") from error
+        raise type(error)(f"{error}{where}") from error
     if out is not None and notes is not None:
         write_whole(out, done.profile.to_toml())
         remove(notes)
@@ -117,7 +117,7 @@ def judge_frames(
         OutputError: the notes cannot be written.
     """
     judge, stop = open_judge(job), stop or threading.Event()
-    if job.task is not None:
+    if job.task is not None or job.consumer is None:
         task_of(job, (), stream_filter.scorer.spec.tasks)
     plans = plan_inputs(job.inputs)
     seconds, lengths = measure_length(plans, job.sampling.live_seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 import time
@@ -24,6 +25,8 @@ LEAST_EVERY_SECONDS = 0.1
 ROUNDING = 1e-6
 """Time stamps that should lie on the grid may lie a little before it."""
 
+logger = logging.getLogger(__name__)
+
 Progress = Callable[[int, int, str], None]
 """Called after every frame with the versions judged so far, the frames that failed, and the input's name."""
 
@@ -39,7 +42,8 @@ class Sampling:
     every_seconds: float | None = None
     """Time between two frames that are looked at; None = as `limit` asks, if the inputs say how long they are."""
     limit: int = 2000
-    """About how many frames are looked at in all, spread evenly; live streams are cut off at it."""
+    """About how many frames are looked at in all, spread evenly where the inputs say how long they are; at most so many
+    of each."""
     live_seconds: float | None = None
     """How long a live stream is looked at; None = no input is one."""
 
@@ -55,7 +59,7 @@ class Sampling:
         """Time between two frames, for inputs of this length together; None = unknown."""
         if self.every_seconds is not None:
             return self.every_seconds
-        return 1.0 if not seconds else max(LEAST_EVERY_SECONDS, seconds / self.limit)
+        return 1.0 if not seconds else max(LEAST_EVERY_SECONDS, seconds / max(1, self.limit - 1))
 
 
 def measure_length(plans: Sequence[InputPlan], live_seconds: float | None) -> tuple[float | None, list[float | None]]:
@@ -122,11 +126,14 @@ class Collector:
             if not frame.is_readable or not self.judge.wants(frame):
                 continue
             if self.judge.samples:
-                # One frame in each cell of a grid, so that no block holds more than others, in whatever order they come.
+                # One frame in each cell of a grid: no block holds more than others, in whatever order frames come.
                 place = taken if pts_seconds is None else math.floor(pts_seconds / self.every_seconds + ROUNDING)
                 if place in seen:
                     continue
-                if taken >= self.sampling.limit and (source.is_live or pts_seconds is None):
+                if taken >= self.sampling.limit:
+                    logger.warning(
+                        "%s: the limit of %d frames is reached, the rest is not looked at", source.name, taken
+                    )
                     return
                 seen.add(place)
             taken += 1
