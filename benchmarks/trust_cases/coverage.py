@@ -28,7 +28,11 @@ Method = Callable[[Table], Table]
 
 
 def coverage(models: Sequence[str], folder: Path, every_seconds: float, splits: int) -> Outcome:
-    """Random splits of the clips: by stretches of time, and by whole clips."""
+    """Random splits of the clips: by stretches of time, and by whole clips.
+
+    The promise is about the stream that all blocks are drawn from, at 95 % confidence; a test part is a sample of it
+    too and keeps a little more or less. 99 % cannot be promised by any method with fewer than 299 blocks.
+    """
     rows: list[dict[str, Any]] = []
     for detector in DETECTORS:
         for model in models:
@@ -47,10 +51,11 @@ def coverage(models: Sequence[str], folder: Path, every_seconds: float, splits: 
 
 
 def _headline(row: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    if row["split by"] == f"{DEFAULT_SECONDS:g} s" and row["method"] == "blocks":
-        yield f"blocks of {DEFAULT_SECONDS:g} s: test parts that keep the promise", row["kept the promise"]
-        yield f"blocks of {DEFAULT_SECONDS:g} s: refused, all is kept", row["refused"]
-        yield f"blocks of {DEFAULT_SECONDS:g} s: discard", row["discard"]
+    if row["method"] == "blocks" and row["split by"] in (f"{DEFAULT_SECONDS:g} s", f"{BLOCK_SECONDS[0]:g} s"):
+        where = f"blocks of {row['split by']}"
+        yield f"{where}: test parts that keep the promise", row["kept the promise"]
+        yield f"{where}: refused, all is kept", row["refused"]
+        yield f"{where}: discard", row["discard"]
         yield "ideal discard", row["ideal discard"]
     if row["split by"] == "clip" and row["method"] == INDEPENDENT:
         yield "frames as independent, other clips: test parts that keep the promise", row["kept the promise"]
@@ -81,7 +86,7 @@ def _as_it_is(table: Table) -> Table:
 def _tried(table: Table, group: Any, method: Method, goal: Goal, splits: int) -> list[Tried]:
     """Each split of the groups, tried."""
     return [
-        attempt(table, method(part(table, taken[group])), part(table, ~taken[group]), goal)
+        attempt(method(part(table, taken[group])), part(table, ~taken[group]), goal)
         for taken in random_splits(int(group.max()) + 1, SHARE, splits)
     ]
 
@@ -92,7 +97,6 @@ def _row(promise: float, split_by: str, method: str, tried: Sequence[Tried]) -> 
         "split by": split_by,
         "method": method,
         "kept the promise": float(np.mean([one.test.useful_kept >= promise for one in tried])),
-        "kept it on both parts": float(np.mean([one.both.useful_kept >= promise for one in tried])),
         "refused": float(np.mean([one.refused for one in tried])),
         "useful kept": float(np.mean([one.test.useful_kept for one in tried])),
         "discard": float(np.mean([one.test.discard for one in tried])),

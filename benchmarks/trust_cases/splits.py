@@ -20,9 +20,6 @@ class Tried:
     refused: bool
     """Whether no threshold was given, so that everything is kept."""
     test: Choice
-    both: Choice
-    """On both parts together: what the promise speaks of, as both are samples of it. The test part alone may be
-    luckier or less so."""
 
 
 def random_splits(groups: int, share: float, count: int, seed: int = 0) -> Iterator[npt.NDArray[np.bool_]]:
@@ -48,10 +45,10 @@ def as_independent(table: Table) -> Table:
     )
 
 
-def attempt(table: Table, calibration: Table, test: Table, goal: Goal) -> Tried:
-    """Choose on one part, measure on the other and on both; a refusal keeps everything."""
+def attempt(calibration: Table, test: Table, goal: Goal) -> Tried:
+    """Choose on one part, measure on the other; a refusal keeps everything."""
     try:
         threshold, refused = choose_threshold(calibration, goal).threshold, False
     except CalibrationError:
         threshold, refused = KEEP_ALL, True
-    return Tried(refused, describe_threshold(test, threshold), describe_threshold(table, threshold))
+    return Tried(refused, describe_threshold(test, threshold))

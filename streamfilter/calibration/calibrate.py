@@ -116,7 +116,7 @@ def judge_frames(
         CalibrationError: there cannot be enough blocks, or the consumer fails on too many frames.
         OutputError: the notes cannot be written.
     """
-    judge, stop = open_judge(job), stop or threading.Event()
+    judge, stop = open_judge(job, stream_filter.settings.threads), stop or threading.Event()
     if job.task is not None or job.consumer is None:
         task_of(job, (), stream_filter.scorer.spec.tasks)
     plans = plan_inputs(job.inputs)

@@ -57,8 +57,12 @@ class Calibration:
             raise ConfigError("; ".join(problem for problem in problems if problem))
 
 
-def open_judge(job: Calibration) -> Judge:
+def open_judge(job: Calibration, threads: int = 1) -> Judge:
     """Who says what a frame is worth.
+
+    Args:
+        job: what and how.
+        threads: inside one prediction of a network; 0 = one a core.
 
     Raises:
         ConfigError: the consumer is of no kind we know.
@@ -69,4 +73,4 @@ def open_judge(job: Calibration) -> Judge:
         return NoJudge()
     if job.consumer.lower().endswith((".jsonl", ".ndjson")):
         return OutputsJudge(read_outputs(Path(job.consumer)), job.bars)
-    return AskingJudge(open_consumer(job.consumer), job.bars, job.kinds, job.draws)
+    return AskingJudge(open_consumer(job.consumer, threads), job.bars, job.kinds, job.draws)

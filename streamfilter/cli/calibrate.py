@@ -39,7 +39,12 @@ GOALS = {"keep_useful": "keep_useful", "remove_errors": "confident_errors", "kee
 @click.option("--task", type=click.Choice(TASK_RULES[2:]), help="Whose utility counts [the consumer's own task].")
 @click.option("--model", default=Settings.model, help=f"Shipped model or ONNX file [{Settings.model}].")
 @click.option("--device", type=click.Choice(DEVICES), default=Settings.device, help="Where the model runs.")
-@click.option("--threads", type=int, default=Settings.threads, help="Threads of the scorer; 0 = one a core.")
+@click.option(
+    "--threads",
+    type=int,
+    default=Settings.threads,
+    help="Threads of the scorer and of a consumer's network; 0 = one a core.",
+)
 def calibrate(out: Path, model: str, device: str, threads: int, **flags: Any) -> None:
     """Choose the threshold that keeps a promise to your own detector or classifier, and write it as a profile.
 

@@ -105,7 +105,7 @@ def open_consumer(text: str, threads: int = 1) -> Consumer:
 
     Args:
         text: the path of an ONNX network, or `pkg.mod:callable`.
-        threads: inside one prediction of a network.
+        threads: inside one prediction of a network; 0 = one a core.
 
     Raises:
         ConfigError: it is neither, or the callable cannot be imported.

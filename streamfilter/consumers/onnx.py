@@ -151,7 +151,7 @@ def load_onnx(
         path: the file.
         task: `classification` or `detection`, a network of the other one is refused; None = what the file says.
         device: `cpu` or `cuda`.
-        threads: inside one prediction.
+        threads: inside one prediction; 0 = one a core.
         category_ids: (L,) int64, which category each label of a detector is; None = the label itself.
 
     Raises:
