@@ -6,12 +6,26 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from streamfilter.calibration import (
+        Calibration,
+        Choice,
+        Goal,
+        Judged,
+        Sampling,
+        Table,
+        calibrate,
+        choose_threshold,
+        describe_threshold,
+        judge_frames,
+        tabulate_frames,
+    )
     from streamfilter.config import Settings
-    from streamfilter.errors import StreamFilterError
+    from streamfilter.errors import CalibrationError, StreamFilterError
     from streamfilter.filter import StreamFilter
     from streamfilter.frame import Decision, Frame, Reason, Signs, StreamEvent
     from streamfilter.metrics import StreamStatus, Summary
     from streamfilter.pipeline import run
+    from streamfilter.profile import Profile
     from streamfilter.scorer import Scorer, shipped_models
     from streamfilter.sinks import RecordsSink, SinkOptions, open_sink
     from streamfilter.sources import LiveSource, Source, SourceInfo, open_source, plan_inputs
@@ -20,13 +34,20 @@ if TYPE_CHECKING:
     from streamfilter.streams import Streams
 
 _ROOMS = {
+    "Calibration": "calibration",
+    "CalibrationError": "errors",
+    "Choice": "calibration",
     "Decision": "frame",
     "Frame": "frame",
+    "Goal": "calibration",
+    "Judged": "calibration",
     "LiveSettings": "stream_config",
     "LiveSource": "sources",
     "ModelSpec": "spec",
+    "Profile": "profile",
     "Reason": "frame",
     "RecordsSink": "sinks",
+    "Sampling": "calibration",
     "Scorer": "scorer",
     "Settings": "config",
     "Signs": "frame",
@@ -40,21 +61,34 @@ _ROOMS = {
     "StreamStatus": "metrics",
     "Streams": "streams",
     "Summary": "metrics",
+    "Table": "calibration",
+    "calibrate": "calibration",
+    "choose_threshold": "calibration",
+    "describe_threshold": "calibration",
+    "judge_frames": "calibration",
     "open_sink": "sinks",
     "open_source": "sources",
     "plan_inputs": "sources",
     "run": "pipeline",
     "shipped_models": "scorer",
+    "tabulate_frames": "calibration",
 }
 
 __all__ = [
+    "Calibration",
+    "CalibrationError",
+    "Choice",
     "Decision",
     "Frame",
+    "Goal",
+    "Judged",
     "LiveSettings",
     "LiveSource",
     "ModelSpec",
+    "Profile",
     "Reason",
     "RecordsSink",
+    "Sampling",
     "Scorer",
     "Settings",
     "Signs",
@@ -68,12 +102,18 @@ __all__ = [
     "StreamStatus",
     "Streams",
     "Summary",
+    "Table",
     "__version__",
+    "calibrate",
+    "choose_threshold",
+    "describe_threshold",
+    "judge_frames",
     "open_sink",
     "open_source",
     "plan_inputs",
     "run",
     "shipped_models",
+    "tabulate_frames",
 ]
 
 

@@ -8,6 +8,8 @@
     ├── ModelError              a model file is missing, corrupt or carries no spec
     ├── DeviceError             the device asked for is not there
     ├── ConfigError             one or more settings are out of range (all are listed)
+    ├── ConsumerError           the user's own detector or classifier failed, or returned nonsense
+    ├── CalibrationError        the data do not carry the promise asked for
     ├── ShapeError              arrays disagree in shape or dtype (also ValueError)
     └── MissingExtraError       an optional dependency is not installed (also ImportError)
 
@@ -45,6 +47,14 @@ class DeviceError(StreamFilterError):
 
 class ConfigError(StreamFilterError):
     """Settings are out of range; the message lists every one of them."""
+
+
+class ConsumerError(StreamFilterError):
+    """The user's own detector or classifier failed, or returned something that is no answer."""
+
+
+class CalibrationError(StreamFilterError):
+    """No threshold can be chosen: too few blocks for the bound, nothing useful, or nothing useless."""
 
 
 class ShapeError(StreamFilterError, ValueError):

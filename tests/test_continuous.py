@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from streamfilter.consumers.matching import Objects
 from streamfilter.errors import ConfigError, ShapeError
 from tests.test_utility import CAT, CAT_LEFT, DOG, LEFT, LEFT_IOU_45, LEFT_IOU_60, RIGHT, seen, there
 from trainer.continuous import continuous_utility, detection_confidence, opinion_score
-from trainer.matching import Objects
 from trainer.networks import Detections
 from trainer.utility import LEFT_OUT, NON_USEFUL, USEFUL, classification_utility, detection_utility
 

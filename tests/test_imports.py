@@ -9,14 +9,14 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = (
-    {"address", "errors", "frame"},
+    {"address", "digest", "errors", "frame"},
     {"config", "spec"},
-    {"stream_config"},
-    {"checks", "distort", "integrity", "metrics", "policy", "preprocess", "sinks", "sources"},
+    {"profile", "stream_config"},
+    {"checks", "consumers", "distort", "integrity", "metrics", "policy", "preprocess", "sinks", "sources"},
     {"buffer", "delivery", "reuse", "scorer", "serving", "stages"},
     {"batch"},
     {"filter"},
-    {"pipeline", "progress", "stream"},
+    {"calibration", "pipeline", "progress", "stream"},
     {"streams"},
     {"service"},
     {"cli"},
@@ -27,6 +27,8 @@ MAY_MEET = {("frame", "errors")}
 OUTSIDE = {
     "trainer": {
         "trainer",
+        "streamfilter.consumers",
+        "streamfilter.digest",
         "streamfilter.distort",
         "streamfilter.errors",
         "streamfilter.frame",

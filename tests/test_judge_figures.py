@@ -9,6 +9,8 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from sklearn.metrics import roc_auc_score
 
+from streamfilter.consumers.detections import Detections
+from streamfilter.consumers.matching import Objects
 from streamfilter.errors import InputError
 from trainer.judge.charts import spread
 from trainer.judge.coco import Versions, single_precision
@@ -20,8 +22,6 @@ from trainer.judge.networks import judge_label
 from trainer.judge.oracle import fit
 from trainer.judge.replacing import judge_network
 from trainer.judge.unseen import filter_figures
-from trainer.matching import Objects
-from trainer.networks.base import Detections
 
 LEFT, RIGHT, WHOLE = [0, 0, 0.5, 1], [0.5, 0, 1, 1], [0, 0, 1, 1]
 

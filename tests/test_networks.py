@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from streamfilter.consumers.onnx import Fit
 from streamfilter.errors import ConfigError, DeviceError, ModelError
 from tests.tiny_networks import colour_classifier, fixed_detector
 from trainer.networks import load_network
 from trainer.networks.base import COCO_CATEGORY_IDS
-from trainer.networks.onnx import Fit
 
 KIT_NETWORKS = Path(__file__).resolve().parents[2] / "shared" / "kit" / "networks"
 RED, GREEN = (255, 0, 0), (0, 255, 0)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from streamfilter.consumers.matching import box_iou
 from streamfilter.errors import ShapeError
-from trainer.matching import box_iou
 from trainer.networks import Detections
 from trainer.utility import Objects, classification_utility, detection_utility
 

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from streamfilter.consumers.detections import Detections
+from streamfilter.consumers.matching import Objects
 from streamfilter.distort import PRISTINE
 from streamfilter.errors import InputError
-from trainer.matching import Objects
-from trainer.networks.base import Detections
 
 
 def _codes(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from streamfilter.consumers.detections import Detections
+from streamfilter.consumers.matching import Objects, flatten, matches
 from streamfilter.errors import ConfigError, ShapeError
-from trainer.matching import Objects, flatten, matches
-from trainer.networks.base import Detections
 
 Values = npt.NDArray[np.float32]
 

@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from streamfilter.consumers.detections import Detections, Floats
 from streamfilter.distort import PRISTINE, Distortion, apply
 from streamfilter.frame import RGB
-from trainer.networks import Detections, Network
-from trainer.networks.base import Floats
+from trainer.networks import Network
 from trainer.pictures import Item
 from trainer.tables import LEAST_SCORE, MOST_DETECTIONS
 from trainer.utility import Objects

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from streamfilter.consumers.detections import Detections
+from streamfilter.consumers.matching import Objects, box_iou, flatten, matches, pairs
 from streamfilter.errors import ShapeError
-from trainer.matching import Objects, box_iou, flatten, matches, pairs
-from trainer.networks.base import Detections
 
 __all__ = ["LEFT_OUT", "NON_USEFUL", "USEFUL", "Objects", "Utilities", "classification_utility", "detection_utility"]
 

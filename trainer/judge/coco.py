@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from streamfilter.consumers.detections import Detections
+from streamfilter.consumers.matching import Objects
 from trainer.judge.rows import Floats
-from trainer.matching import Objects
-from trainer.networks.base import Detections
 
 MOST_DETECTIONS = 100
 EVERY_AREA = (0.0, 1e10)

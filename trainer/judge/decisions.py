@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from streamfilter.consumers.detections import Detections
+from streamfilter.consumers.matching import Objects, box_iou
 from trainer.columns import detections_of, truth_of
 from trainer.judge.rows import Evidence
-from trainer.matching import Objects, box_iou
-from trainer.networks.base import Detections
 from trainer.utility import detection_utility
 
 Bools = npt.NDArray[np.bool_]

@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from streamfilter.consumers.detections import Detections
 from trainer.columns import detections_of, truth_of
 from trainer.judge.coco import Versions
 from trainer.judge.discarding import lowest, share_of_gain
 from trainer.judge.rows import Floats
-from trainer.networks.base import Detections
 
 DRAWS = 3
 DISTORTED, PRISTINE, MISSED = 0, 1, 2

@@ -1,5 +1,6 @@
 """The networks whose decisions define utility, behind one protocol."""
 
-from trainer.networks.base import Detections, Network, load_network
+from streamfilter.consumers.detections import Detections
+from trainer.networks.base import Network, load_network
 
 __all__ = ["Detections", "Network", "load_network"]

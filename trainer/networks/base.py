@@ -2,46 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
-from streamfilter.errors import ConfigError, ShapeError
+from streamfilter.consumers.detections import Detections, Floats
+from streamfilter.errors import ConfigError
 from streamfilter.frame import RGB
 from streamfilter.spec import TASKS
 
-Floats = npt.NDArray[np.float32]
 COCO_UNUSED_IDS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
 COCO_CATEGORY_IDS = np.array([i for i in range(1, 91) if i not in COCO_UNUSED_IDS], dtype=np.int64)
-
-
-@dataclass(frozen=True, eq=False)
-class Detections:
-    """The K objects a detector sees in one picture, best first or in any order.
-
-    Raises:
-        ShapeError: the three arrays disagree in K, or boxes are not (K, 4).
-    """
-
-    boxes: Floats
-    """(K, 4) float32, xyxy, fractions of the whole picture, 0-1."""
-    scores: Floats
-    """(K,) float32 confidences, 0-1."""
-    category_ids: npt.NDArray[np.int64]
-    """(K,) int64 COCO category ids."""
-
-    def __post_init__(self) -> None:
-        count = len(self.scores)
-        if self.boxes.shape != (count, 4) or self.category_ids.shape != (count,):
-            raise ShapeError(
-                f"expected ({count}, 4) boxes and ({count},) categories for {count} scores, "
-                f"got {self.boxes.shape} and {self.category_ids.shape}"
-            )
 
 
 class Network(Protocol):
@@ -99,15 +72,9 @@ def load_network(
     if device not in ("cpu", "cuda"):
         raise ConfigError(f"unknown device {device!r}, known: cpu, cuda")
     if str(name_or_path).lower().endswith(".onnx"):
-        from trainer.networks.onnx import load_onnx
+        from streamfilter.consumers.onnx import load_onnx
 
-        return load_onnx(Path(name_or_path), task, device, threads or 1)
+        return load_onnx(Path(name_or_path), task, device, threads or 1, COCO_CATEGORY_IDS)
     from trainer.networks.torchvision import load_torchvision
 
     return load_torchvision(str(name_or_path), task, weights_dir, device, threads)
-
-
-def file_sha256(path: Path) -> str:
-    """Hex SHA-256 of a file, read in blocks."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from streamfilter.consumers.detections import Detections, Floats
+from streamfilter.digest import file_sha256
 from streamfilter.errors import DeviceError, MissingExtraError, ModelError
 from streamfilter.frame import RGB
-from trainer.networks.base import COCO_CATEGORY_IDS, Detections, Floats, file_sha256
 
 FITS = {"classification": ("shorter_side_then_center_crop",), "detection": ("stretch", "letterbox_top_left")}
 OUTPUTS = {"classification": ("probabilities",), "detection": ("boxes", "scores", "labels")}
@@ -80,31 +82,55 @@ def resize(rgb: RGB, height: int, width: int) -> RGB:
 
 
 class OnnxNetwork:
-    """An ONNX file behind the `Network` protocol."""
+    """An ONNX file that answers about pictures of any size.
 
-    def __init__(self, path: Path, task: str, session: Any, fit: Fit) -> None:
+    Args:
+        path: the file.
+        task: `classification` or `detection`.
+        session: ONNX Runtime's.
+        fit: how a picture becomes its input.
+        category_ids: (L,) int64, which category each label of a detector is; None = the label itself.
+    """
+
+    def __init__(
+        self, path: Path, task: str, session: Any, fit: Fit, category_ids: npt.NDArray[np.int64] | None = None
+    ) -> None:
         self.name = path.stem
         self.task = task
         self.source = str(path.resolve())
         self.sha256 = file_sha256(path)
         self.fit = fit
         self._session = session
+        self._category_ids = category_ids
         self._batch = 1 if isinstance(session.get_inputs()[0].shape[0], int) else MAX_BATCH
 
     def predict(self, pictures: Sequence[RGB]) -> Floats | list[Detections]:
-        """See `Network.predict`."""
+        """Ask about N pictures of any size.
+
+        Args:
+            pictures: N times (H, W, 3) uint8, RGB, HWC, 0-255, upright.
+
+        Returns:
+            Classification: (N, C) float32 probabilities, rows sum to 1. Detection: N `Detections`.
+
+        Raises:
+            ModelError: the network failed on a picture.
+        """
         if self.task == "detection":
             return [self._detect(rgb) for rgb in pictures]
         batches = [pictures[start : start + self._batch] for start in range(0, len(pictures), self._batch)]
         rows = [self._run(np.stack([self.fit(rgb) for rgb in batch]))[0] for batch in batches]
-        return np.concatenate([np.zeros((0, 1000), np.float32), *rows])
+        return np.concatenate(rows) if rows else np.zeros((0, 1000), np.float32)
 
     def _detect(self, rgb: RGB) -> Detections:
         boxes, scores, labels = self._run(self.fit(rgb)[np.newaxis])
         height, width = self.fit.scale(rgb)
         to_picture = self.fit.size / np.array([width, height, width, height], dtype=np.float32)
         fractions = np.asarray(np.clip(np.reshape(boxes, (-1, 4)) * to_picture, 0, 1), np.float32)
-        return Detections(fractions, np.asarray(scores, np.float32), COCO_CATEGORY_IDS[np.asarray(labels, np.int64)])
+        categories = np.asarray(labels, np.int64)
+        if self._category_ids is not None:
+            categories = self._category_ids[categories]
+        return Detections(fractions, np.asarray(scores, np.float32), categories)
 
     def _run(self, images: RGB) -> list[Any]:
         from onnxruntime.capi import onnxruntime_pybind11_state as ort
@@ -116,8 +142,17 @@ class OnnxNetwork:
         return outputs
 
 
-def load_onnx(path: Path, task: str, device: str, threads: int) -> OnnxNetwork:
+def load_onnx(
+    path: Path, task: str | None, device: str, threads: int, category_ids: npt.NDArray[np.int64] | None = None
+) -> OnnxNetwork:
     """Open an ONNX network and check that it has the uniform interface.
+
+    Args:
+        path: the file.
+        task: `classification` or `detection`, a network of the other one is refused; None = what the file says.
+        device: `cpu` or `cuda`.
+        threads: inside one prediction; 0 = one a core.
+        category_ids: (L,) int64, which category each label of a detector is; None = the label itself.
 
     Raises:
         ModelError: the file is missing, corrupt, of another task or without the interface.
@@ -127,9 +162,11 @@ def load_onnx(path: Path, task: str, device: str, threads: int) -> OnnxNetwork:
     if not path.is_file():
         raise ModelError(f"network {path} does not exist")
     session = _open_session(path, device, threads)
-    fit = _read_fit(path, task, session.get_modelmeta().custom_metadata_map)
+    metadata = session.get_modelmeta().custom_metadata_map
+    task = task or metadata.get("task", "")
+    fit = _read_fit(path, task, metadata)
     _check_interface(path, task, session, fit.size)
-    return OnnxNetwork(path, task, session, fit)
+    return OnnxNetwork(path, task, session, fit, category_ids)
 
 
 def _open_session(path: Path, device: str, threads: int) -> Any:
@@ -168,6 +205,8 @@ def _read_fit(path: Path, task: str, metadata: dict[str, str]) -> Fit:
     missing = [key for key in ("task", "input_size", "fit") if key not in metadata]
     if missing:
         raise ModelError(f"network {path} lacks the metadata {', '.join(missing)}: it has not the uniform interface")
+    if task not in FITS:
+        raise ModelError(f"network {path} is for {task!r}, known: {', '.join(FITS)}")
     if metadata["task"] != task:
         raise ModelError(f"network {path} is for {metadata['task']}, not {task}")
     if metadata["fit"] not in FITS[task]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from streamfilter.consumers.detections import Detections
 from streamfilter.errors import ShapeError
-from trainer.networks.base import Detections
 
 Indices = npt.NDArray[np.int64]
 
@@ -37,9 +37,9 @@ class Flat:
     """The K boxes of N pictures in one array, in the pictures' order."""
 
     boxes: npt.NDArray[np.float32]
-    """(K, 4) float32, xyxy, fractions of the picture, 0-1."""
+    """(K, 4) float32, xyxy, in the unit of what was flattened."""
     category_ids: Indices
-    """(K,) int64 COCO category ids."""
+    """(K,) int64 categories."""
     rows: Indices
     """(K,) int64: which picture each box is of, 0 to N - 1."""
     scores: npt.NDArray[np.float32]

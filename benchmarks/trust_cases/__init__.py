@@ -1,0 +1,1 @@
+"""Whether calibrated thresholds keep what they promise, on real clips."""
