@@ -10,10 +10,10 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LAYERS = (
     {"address", "errors", "frame"},
-    {"config", "spec"},
+    {"config", "spec", "web"},
     {"stream_config"},
     {"distort", "integrity", "metrics", "policy", "preprocess", "sinks", "sources"},
-    {"buffer", "delivery", "reuse", "scorer", "serving"},
+    {"buffer", "delivery", "monitor", "reuse", "scorer", "serving"},
     {"batch"},
     {"filter"},
     {"pipeline", "progress", "stream"},
