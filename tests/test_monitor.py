@@ -176,6 +176,34 @@ def test_a_picture_that_cannot_be_made_is_no_end_of_pictures(caplog):
         assert [shot["index"] for shot in shots(board)] == [6]
 
 
+@pytest.mark.parametrize("nonsense", [float("nan"), float("inf")])
+def test_a_model_that_answers_nonsense_does_not_stop_the_page(nonsense):
+    with served() as (board, monitor):
+        drop(board, decision=Decision(keep=False, reason=Reason.LOW_UTILITY, utility={"detection": nonsense}))
+        wait_until(lambda: shots(board), 10, "the picture")
+        board.looked("gate", [Frame("cam", 8, array=PICTURE)], [KEEP], time.monotonic())
+        with closing(Events(monitor)) as events:
+            (stream,) = events.next()["streams"]
+    assert stream["shots"][0]["utility"] is None
+    assert {"detection": 0.9} in [point[1] for point in stream["points"]]
+
+
+def test_a_fault_is_logged_and_the_page_goes_on(caplog):
+    faulty = threading.Event()
+
+    def statuses() -> list[StreamStatus]:
+        if faulty.is_set():
+            raise RuntimeError("a bug")
+        return [status()]
+
+    with served(statuses) as (_, monitor), closing(Events(monitor)) as events:
+        events.next()
+        faulty.set()
+        wait_until(lambda: "a bug" in caplog.text, 20, "the log line")
+        faulty.clear()
+        assert events.next()["streams"]
+
+
 def test_streams_that_end_stay_for_a_while_and_are_forgotten(monkeypatch):
     monkeypatch.setattr(board_room, "MOST_GONE", 2)
     seconds = [100.0]
@@ -268,7 +296,9 @@ def test_only_what_is_there_can_be_got_and_only_by_get():
         ("evil.example", 403),
         ("localhost.evil.example", 403),
         ("127.0.0.1.evil.example:80", 403),
-        ("[::1].evil.example", 200),
+        ("[::1].evil.example", 403),
+        ("::1", 403),
+        ("localhost:1:evil.example", 403),
         ("", 403),
     ],
 )
@@ -276,6 +306,22 @@ def test_a_foreign_name_for_this_machine_is_refused(host, answer):
     with served() as (_, monitor):
         assert ask(monitor, "/", Host=host)[0] == answer
         assert ask(monitor, "/page.css", Host=host)[0] == answer
+
+
+@pytest.mark.parametrize(
+    ("site", "mode", "answer"),
+    [
+        ("none", "navigate", 200),
+        ("same-origin", "cors", 200),
+        ("cross-site", "navigate", 200),
+        ("cross-site", "cors", 403),
+        ("cross-site", "no-cors", 403),
+        ("same-site", "no-cors", 403),
+    ],
+)
+def test_pages_of_others_may_link_to_it_and_nothing_else(site, mode, answer):
+    with served() as (_, monitor):
+        assert ask(monitor, "/", Sec_Fetch_Site=site, Sec_Fetch_Mode=mode)[0] == answer
 
 
 def test_elsewhere_nothing_is_told_without_the_token():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
@@ -72,6 +73,8 @@ class Access:
         if self._is_local and not self._names_this_machine(environ.get("HTTP_HOST", "")):
             # A foreign page may have its own name resolve to this machine (DNS rebinding) and read what it gets.
             return Verdict("403 Forbidden", "this page is reached as localhost or 127.0.0.1 only")
+        if _is_of_another_page(environ):
+            return Verdict("403 Forbidden", "not for pages of others")
         if self._token is None:
             return Verdict("200 OK")
         return self._judge_token(environ)
@@ -91,13 +94,19 @@ class Access:
         return self._token is not None and _same(given, self._token)
 
     def _names_this_machine(self, host: str) -> bool:
-        name = host.rpartition("]")[0].removeprefix("[") if host.startswith("[") else host.partition(":")[0]
-        return name.lower() in {*LOCAL_NAMES, self._host.lower()}
+        named = re.fullmatch(r"(?:\[([0-9a-f:.]+)\]|([^\[\]:]+))(?::\d+)?", host.lower())
+        return named is not None and (named[1] or named[2]) in {*LOCAL_NAMES, self._host.lower()}
 
 
 def _same(given: str, wanted: str) -> bool:
     """Whether two texts are the same, in a time that does not tell how much of them is."""
     return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), wanted.encode())
+
+
+def _is_of_another_page(environ: WSGIEnvironment) -> bool:
+    """Whether a browser asks for what a page of somebody else refers to: it could take a reader's place, unread."""
+    is_link = environ.get("HTTP_SEC_FETCH_MODE") == "navigate"
+    return not is_link and environ.get("HTTP_SEC_FETCH_SITE", "none") not in ("none", "same-origin")
 
 
 def _cookie(environ: WSGIEnvironment, name: str) -> str:

@@ -7,7 +7,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 from streamfilter.frame import Decision, Frame, Reason
 
@@ -43,7 +43,7 @@ class Shot:
 
     def as_dict(self) -> dict[str, Any]:
         """All but the picture, as plain JSON values."""
-        utility = None if self.utility is None else _rounded(self.utility)
+        utility = _rounded(self.utility) if _is_finite(self.utility) else None
         return {
             "id": self.id, "time": round(self.time, 3), "index": self.index, "pts_seconds": self.pts_seconds,
             "reason": self.reason, "is_kept": self.is_kept, "cause": self.cause, "utility": utility,
@@ -54,9 +54,9 @@ class Shot:
 class _Second:
     at: int
     """Whole seconds of the clock."""
-    counts: Counter[tuple[bool, str]] = field(default_factory=Counter)
+    counts: dict[tuple[bool, Reason], int] = field(default_factory=dict)
     """Final decisions by keep and reason."""
-    sums: Counter[str] = field(default_factory=Counter)
+    sums: dict[str, float] = field(default_factory=dict)
     """Utilities added up, for each task."""
     scored: int = 0
     is_tainted: bool = False
@@ -65,7 +65,7 @@ class _Second:
         """`[second, {task: mean utility}, kept, dropped, tainted]`."""
         means = _rounded({task: total / self.scored for task, total in self.sums.items()}) if self.scored else {}
         kept = sum(number for (keep, _), number in self.counts.items() if keep)
-        return [self.at, means, kept, self.counts.total() - kept, self.is_tainted]
+        return [self.at, means, kept, sum(self.counts.values()) - kept, self.is_tainted]
 
 
 class Ring:
@@ -86,14 +86,16 @@ class Ring:
             second = self._second(now)
             for decision in decisions:
                 second.is_tainted |= decision.reason in IN_TAINT
-                if decision.utility is not None:
+                if _is_finite(decision.utility):
                     second.scored += 1
-                    second.sums.update(decision.utility)
+                    for task, utility in decision.utility.items():
+                        second.sums[task] = second.sums.get(task, 0.0) + utility
 
     def counted(self, frame: Frame, decision: Decision, now: float) -> None:
         """Note what became of a frame in the end, and how long a kept one took from its packet to its delivery."""
         with self._lock:
-            self._second(now).counts[decision.keep, decision.reason.value] += 1
+            counts, fate = self._second(now).counts, (decision.keep, decision.reason)
+            counts[fate] = counts.get(fate, 0) + 1
             self._read += 1
             self._kept += decision.keep
             if decision.keep and frame.arrived_seconds is not None:
@@ -142,13 +144,15 @@ class Ring:
             `seconds`: what it is of; `kept` and `dropped`: frames by reason.
         """
         with self._lock:
-            recent = [second for second in self._seconds if second.at > now - RATE_SECONDS]
-            total: Counter[tuple[bool, str]] = sum((second.counts for second in recent), Counter())
+            total: Counter[tuple[bool, Reason]] = Counter()
+            for second in self._seconds:
+                if second.at > now - RATE_SECONDS:
+                    total.update(second.counts)
             lived = 0.0 if self._began is None else now - self._began
         return {
             "seconds": round(max(1.0, min(RATE_SECONDS, lived)), 1),
-            "kept": {reason: number for (keep, reason), number in total.most_common() if keep},
-            "dropped": {reason: number for (keep, reason), number in total.most_common() if not keep},
+            "kept": {reason.value: number for (keep, reason), number in total.most_common() if keep},
+            "dropped": {reason.value: number for (keep, reason), number in total.most_common() if not keep},
         }
 
     def latency(self, now: float) -> dict[str, float] | None:
@@ -169,6 +173,11 @@ class Ring:
         while self._seconds[0].at <= self._seconds[-1].at - HISTORY_SECONDS:
             self._seconds.popleft()
         return self._seconds[-1]
+
+
+def _is_finite(utility: Mapping[str, float] | None) -> TypeGuard[Mapping[str, float]]:
+    """Whether there is a utility that can be told: a model may answer nonsense, which JSON has no words for."""
+    return utility is not None and all(map(math.isfinite, utility.values()))
 
 
 def _rank(share: int, count: int) -> int:

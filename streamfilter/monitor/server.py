@@ -95,13 +95,20 @@ class Monitor:
         """Make a message for all readers now and then; without any, only to notice streams that went."""
         for turn in itertools.count():
             if self._board.watchers or turn % IDLE_TURNS == 0:
-                update = self._message(is_whole=False)
-                with self._changed:
-                    self._turn, self._update = turn, update
-                    self._changed.notify_all()
+                self._take_turn(turn)
             with self._changed:
                 if self._changed.wait_for(lambda: self._ended, EVERY_SECONDS):
                     return
+
+    def _take_turn(self, turn: int) -> None:
+        try:
+            update = self._message(is_whole=False)
+        except Exception:
+            log.exception("the monitor page could not be brought up to date")
+            return
+        with self._changed:
+            self._turn, self._update = turn, update
+            self._changed.notify_all()
 
     def _message(self, is_whole: bool) -> bytes:
         told = json.dumps(self._board.message(self._statuses(), is_whole), separators=(",", ":"), allow_nan=False)

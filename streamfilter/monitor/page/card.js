@@ -4,7 +4,7 @@ import { draw } from "./timeline.js";
 
 const TONES = {
   playing: "good", connected: "good",
-  waiting: "warn", unhealthy: "warn", connecting: "rest", starting: "rest",
+  connecting: "rest", starting: "rest", added: "rest", closed: "rest", ended: "rest", removed: "rest",
   failed: "bad",
 };
 const SILENT_SECONDS = 3;
@@ -63,7 +63,7 @@ export class Card {
     const stream = this.stream;
     const badge = this.find(".state");
     setText(badge, words(stream.state));
-    badge.dataset.tone = TONES[stream.state] ?? "rest";
+    badge.dataset.tone = TONES[stream.state] ?? "warn";
     setText(this.find(".uri"), stream.uri);
     this.find(".detail").hidden = !stream.detail;
     setText(this.find(".detail"), stream.detail);
