@@ -89,10 +89,9 @@ def shots(board: Board, name: str = "gate") -> list[dict]:
 
 
 def test_a_reader_gets_all_of_it_and_then_what_is_new():
-    with served() as (board, monitor):
-        now = time.monotonic()
-        for age in (200, 1):
-            board.looked("gate", [Frame("cam", 0, array=PICTURE)], [KEEP], now - age)
+    with Board({"model": "m"}, lambda: 1000.0) as board, Monitor(board, lambda: [status()], 0) as monitor:
+        for second in (800, 999):
+            board.looked("gate", [Frame("cam", 0, array=PICTURE)], [KEEP], second)
         with closing(Events(monitor)) as events:
             assert events.headers["Content-Type"] == "text/event-stream; charset=utf-8"
             assert events.headers["Cache-Control"] == "no-store"
@@ -101,9 +100,9 @@ def test_a_reader_gets_all_of_it_and_then_what_is_new():
                 pass
     assert first["is_whole"]
     (stream,) = first["streams"]
-    assert [point[1] for point in stream["points"]] == [{"detection": 0.9}] * 2
-    assert [len(one["points"]) for one in later["streams"]] == [1]
-    assert (first["boot"], first["about"]) == (board.boot, {"model": "m", "version": "0"})
+    assert stream["points"] == [[800, {"detection": 0.9}, 0, 0, False], [999, {"detection": 0.9}, 0, 0, False]]
+    assert [one["points"] for one in later["streams"]] == [stream["points"][1:]]
+    assert (first["boot"], first["about"]) == (board.boot, {"model": "m"})
     assert stream["state"] == "starting"
     assert (stream["waiting_frames"], stream["reconnects"], stream["thresholds"]) == (2, 1, {"detection": 0.5})
 
@@ -230,6 +229,19 @@ def test_streams_that_end_stay_for_a_while_and_are_forgotten(monkeypatch):
         assert len(board.message([], is_whole=False)["streams"]) == 2
         seconds[0] += board_room.GONE_SECONDS + 1
         assert board.message([], is_whole=False)["streams"] == []
+
+
+def test_a_stream_that_went_before_anybody_looked_is_known():
+    running = [status("gate")]
+    with served(lambda: running) as (board, monitor):
+        for name in ("gate", "brief"):
+            board.heard(StreamEvent(name, "added", f"rtsp://***@{name}/y"))
+        wait_until(lambda: "gate" in board._last, 10, "a turn")
+        running.clear()
+        with closing(Events(monitor)) as events:
+            told = {stream["name"]: stream for stream in events.next()["streams"]}
+    assert (told["gate"]["uri"], told["gate"]["thresholds"]) == ("rtsp://***@gate/x", {"detection": 0.5})
+    assert (told["brief"]["uri"], told["brief"]["state"]) == ("rtsp://***@brief/y", "ended")
 
 
 def test_a_bounded_number_may_read_and_those_who_left_make_room(monkeypatch):

@@ -69,6 +69,11 @@ class Board:
             rings = list(self._rings.values())
         return next((shot.jpeg for ring in rings for shot in ring.shots if shot.id == shot_id), None)
 
+    def note(self, statuses: Sequence[StreamStatus]) -> list[dict[str, Any]]:
+        """Remember how streams are doing now, for when they are gone; those that run and then those that went."""
+        heads = [_head(status) for status in statuses]
+        return heads + self._ended({status.name for status in statuses}, heads, self._clock())
+
     def message(self, statuses: Sequence[StreamStatus], is_whole: bool) -> dict[str, Any]:
         """How all streams are doing, as plain JSON values.
 
@@ -78,8 +83,7 @@ class Board:
         """
         now = self._clock()
         since = now - (HISTORY_SECONDS if is_whole else RECENT_SECONDS)
-        heads = [_head(status) for status in statuses]
-        heads += self._ended({status.name for status in statuses}, heads, now)
+        heads = self.note(statuses)
         return {
             "boot": self.boot,
             "is_whole": is_whole,
@@ -119,9 +123,9 @@ class Board:
     def _ended(self, running: set[str], heads: Sequence[dict[str, Any]], now: float) -> list[dict[str, Any]]:
         """Streams that were there and are no more, for as long as they are shown; what is older is forgotten."""
         with self._lock:
-            for name in self._rings:
+            for name, ring in self._rings.items():
                 if name not in running and name not in self._gone:
-                    self._gone[name] = (now, self._last.get(name, _unknown(name)))
+                    self._gone[name] = (now, self._last.get(name) or _unknown(name, ring))
             for name in running:
                 self._gone.pop(name, None)
             self._last = {head["name"]: head for head in heads}
@@ -151,9 +155,10 @@ def _head(status: StreamStatus) -> dict[str, Any]:
     }
 
 
-def _unknown(name: str) -> dict[str, Any]:
+def _unknown(name: str, ring: Ring) -> dict[str, Any]:
     """Of a stream that was gone before anybody asked."""
-    return {"name": name, "uri": "", "reconnects": 0, "taint_seconds": 0.0, "thresholds": {}}
+    uris = [event["detail"] for event in ring.events if event["kind"] == "added"]
+    return {"name": name, "uri": uris[-1] if uris else "", "reconnects": 0, "taint_seconds": 0.0, "thresholds": {}}
 
 
 def _end_of(ring: Ring) -> dict[str, str]:

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 EVERY_SECONDS = 1.0
-IDLE_TURNS = 10
-"""Of so many turns without a reader one is taken, to notice streams that went."""
 MOST_READERS = 16
 RETRY_MS = 2000
 NEVER = -2
@@ -92,20 +90,22 @@ class Monitor:
         self.close()
 
     def _tell(self) -> None:
-        """Make a message for all readers now and then; without any, only to notice streams that went."""
+        """Take turns until closed; one that fails is told and tried again."""
         for turn in itertools.count():
-            if self._board.watchers or turn % IDLE_TURNS == 0:
+            try:
                 self._take_turn(turn)
+            except Exception:
+                log.exception("the monitor page could not be brought up to date")
             with self._changed:
                 if self._changed.wait_for(lambda: self._ended, EVERY_SECONDS):
                     return
 
     def _take_turn(self, turn: int) -> None:
-        try:
-            update = self._message(is_whole=False)
-        except Exception:
-            log.exception("the monitor page could not be brought up to date")
+        """Make a message for all readers; without any, only note how the streams are doing."""
+        if not self._board.watchers:
+            self._board.note(self._statuses())
             return
+        update = self._message(is_whole=False)
         with self._changed:
             self._turn, self._update = turn, update
             self._changed.notify_all()
