@@ -108,7 +108,7 @@ def test_closing_ends_answers_that_go_on_for_ever():
     wait_until(lambda: answering() == 2)
     started = time.monotonic()
     listener.close()
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 8
     assert answering() == 0
     for client in (reading, idle):
         client.close()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from wsgiref.types import WSGIEnvironment
 
 LEAST_TOKEN = 12
+WRONG = "wrong token"
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
@@ -88,7 +89,7 @@ class Access:
         asked = parse_qs(environ.get("QUERY_STRING", "")).get("token", [""])[0]
         if self._is_token(asked):
             return Verdict("303 See Other", cookie=f"{self._cookie}={self._pass}; Path=/; HttpOnly; SameSite=Strict")
-        return Verdict("401 Unauthorized", "wrong token" if asked or given else "a token is needed")
+        return Verdict("401 Unauthorized", WRONG if asked or given else "a token is needed")
 
     def _is_token(self, given: str) -> bool:
         return self._token is not None and _same(given, self._token)

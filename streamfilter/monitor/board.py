@@ -42,6 +42,8 @@ class Board:
         self._rings: dict[str, Ring] = {}
         self._gone: dict[str, tuple[float, dict[str, Any]]] = {}
         self._last: dict[str, dict[str, Any]] = {}
+        self._told: dict[str, int] = {}
+        """The version of each ring that the last message to all readers held; theirs alone, so without a lock."""
         self._pictures = Pictures(self.boot, lambda: self.watchers > 0)
 
     def looked(self, stream: str, frames: Sequence[Frame], decisions: Sequence[Decision], now: float) -> None:
@@ -79,10 +81,10 @@ class Board:
 
         Args:
             statuses: of the streams that run.
-            is_whole: whether with the whole timeline, or only with its last seconds.
+            is_whole: with the whole timeline, pictures and events; or with the last seconds, and pictures and events of
+                streams that have new ones since the last such message.
         """
         now = self._clock()
-        since = now - (HISTORY_SECONDS if is_whole else RECENT_SECONDS)
         heads = self.note(statuses)
         return {
             "boot": self.boot,
@@ -90,7 +92,7 @@ class Board:
             "time": round(time.time(), 3),
             "second": round(now, 3),
             "about": self._about,
-            "streams": [{**head, **self._body(head["name"], since, now)} for head in heads],
+            "streams": [{**head, **self._body(head["name"], is_whole, now)} for head in heads],
         }
 
     def close(self) -> None:
@@ -109,16 +111,21 @@ class Board:
         with self._lock:
             return self._rings.setdefault(stream, Ring())
 
-    def _body(self, stream: str, since: float, now: float) -> dict[str, Any]:
+    def _body(self, stream: str, is_whole: bool, now: float) -> dict[str, Any]:
         ring = self._ring(stream)
-        return {
+        version = ring.version
+        body: dict[str, Any] = {
             **ring.totals,
             "rates": ring.rates(now),
             "latency_ms": ring.latency(now),
-            "points": ring.points(since),
-            "shots": [shot.as_dict() for shot in reversed(ring.shots)],
-            "events": ring.events[::-1],
+            "points": ring.points(now - (HISTORY_SECONDS if is_whole else RECENT_SECONDS)),
         }
+        if is_whole or self._told.get(stream) != version:
+            body["shots"] = [shot.as_dict() for shot in reversed(ring.shots)]
+            body["events"] = ring.events[::-1]
+        if not is_whole:
+            self._told[stream] = version
+        return body
 
     def _ended(self, running: set[str], heads: Sequence[dict[str, Any]], now: float) -> list[dict[str, Any]]:
         """Streams that were there and are no more, for as long as they are shown; what is older is forgotten."""
@@ -133,6 +140,7 @@ class Board:
             for place, name in enumerate(by_age):
                 if place >= MOST_GONE or now - self._gone[name][0] > GONE_SECONDS:
                     del self._gone[name], self._rings[name]
+                    self._told.pop(name, None)
                     self._pictures.forget(name)
             gone = [(self._rings[name], head) for name, (_, head) in self._gone.items()]
         return [{**head, **_end_of(ring), "waiting_frames": 0, "last_frame_seconds": None} for ring, head in gone]

@@ -72,6 +72,8 @@ class Ring:
     """The last minutes of one stream. Written and read by any thread; `now` is always seconds of the same clock."""
 
     def __init__(self) -> None:
+        self.version = 0
+        """Counts up with each event and each small picture."""
         self._lock = threading.Lock()
         self._seconds: deque[_Second] = deque()
         self._latencies: deque[tuple[float, float]] = deque(maxlen=MOST_LATENCIES)
@@ -104,11 +106,13 @@ class Ring:
     def heard(self, kind: str, detail: str, time: float) -> None:
         """Note an event of the stream, at seconds since 1970."""
         with self._lock:
+            self.version += 1
             self._events.append({"time": round(time, 3), "kind": kind, "detail": detail})
 
     def pictured(self, shot: Shot) -> None:
         """Note a small picture; the oldest one goes."""
         with self._lock:
+            self.version += 1
             self._shots.append(shot)
 
     @property

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from streamfilter.metrics import StreamStatus
-from streamfilter.monitor.access import Access, Verdict
+from streamfilter.monitor.access import WRONG, Access, Verdict
 from streamfilter.monitor.board import Board
 from streamfilter.web import LOOPBACK, Listener
 
@@ -135,7 +135,9 @@ class Monitor:
         if verdict.status.startswith("401"):
             wanted = ("WWW-Authenticate", 'Bearer realm="streamfilter monitor"')
             if path == "/":
-                return _send(start, verdict.status, *self._pages["/enter.html"], wanted)
+                kind, page = self._pages["/enter.html"]
+                page = page.replace(b" hidden", b"") if verdict.told == WRONG else page
+                return _send(start, verdict.status, kind, page, wanted)
             return _send(start, verdict.status, "text/plain", f"{verdict.told}\n".encode(), wanted)
         more = [("Allow", "GET")] if verdict.status.startswith("405") else []
         return _send(start, verdict.status, "text/plain", f"{verdict.told}\n".encode(), *more)

@@ -55,7 +55,9 @@ export class Card {
     const from = isWhole ? Infinity : stream.points.length ? stream.points[0][0] : Infinity;
     const old = isWhole ? [] : this.points.filter(([at]) => at < from && at > second - this.span);
     this.points = [...old, ...stream.points];
-    this.stream = { ...stream, points: this.points };
+    // Pictures and events come only when there are new ones.
+    const { shots = [], events = [] } = this.stream ?? {};
+    this.stream = { shots, events, ...stream, points: this.points };
     this.second = second;
   }
 
@@ -72,7 +74,13 @@ export class Card {
     this.shots(stream);
     this.events(stream.events);
     this.legend(stream);
-    draw(this.find("canvas"), stream, this.second, this.span);
+  }
+
+  /** Draw the timeline, if it is on the screen or could be scrolled there within a moment. */
+  draw() {
+    const { top, bottom } = this.root.getBoundingClientRect();
+    const isNear = bottom > -window.innerHeight && top < 2 * window.innerHeight;
+    if (isNear) draw(this.find("canvas"), this.stream, this.second, this.span);
   }
 
   figures(stream) {

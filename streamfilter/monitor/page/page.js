@@ -95,6 +95,8 @@ function render(message) {
     if (by("streams").children[place] !== root) by("streams").insertBefore(root, by("streams").children[place] ?? null);
     cards.get(stream.name).render();
   });
+  // All of it is laid out once, not once a card.
+  message.streams.forEach((stream) => cards.get(stream.name).draw());
   const counts = new Map();
   message.streams.forEach(({ state }) => counts.set(state, (counts.get(state) ?? 0) + 1));
   const number = message.streams.length;

@@ -2,6 +2,7 @@
 
 const STRIP_SHARE = 0.2;
 const GAP_SECONDS = 3;
+const COLOURS = ["--tainted", "--line", "--faint", "--kept", "--dropped", "--task-1", "--task-2"];
 const TASK_STYLES = [["--task-1", []], ["--task-2", [5, 3]]];
 
 /**
@@ -13,7 +14,9 @@ const TASK_STYLES = [["--task-1", []], ["--task-2", [5, 3]]];
 export function draw(canvas, stream, second, span) {
   const { width, height } = fit(canvas);
   const pen = canvas.getContext("2d");
-  const colour = (name) => getComputedStyle(canvas).getPropertyValue(name);
+  const style = getComputedStyle(canvas);
+  const colours = new Map(COLOURS.map((name) => [name, style.getPropertyValue(name)]));
+  const colour = (name) => colours.get(name);
   const x = (at) => width - ((second - at) / span) * width;
   const floor = Math.round(height * (1 - STRIP_SHARE));
   const y = (utility) => 4 + (1 - utility) * (floor - 8);
