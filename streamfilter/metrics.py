@@ -6,9 +6,9 @@ import threading
 import time
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from streamfilter.frame import Decision, Frame, Reason, StreamEvent
 
@@ -116,13 +116,28 @@ class StreamStatus:
     """Frames waiting anywhere."""
     last_frame_seconds: float | None
     """Time since the last frame was decided on; None before the first."""
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    """Utility at or above which a frame is useful, for each task that counts."""
+
+
+class Watcher(Protocol):
+    """Looks on while streams run. It is called in their threads: it has to be quick, and must not raise."""
+
+    def looked(self, stream: str, frames: Sequence[Frame], decisions: Sequence[Decision], now: float) -> None:
+        """Frames were decided on; dropped ones still have their pixels."""
+
+    def counted(self, stream: str, frame: Frame, decision: Decision, now: float) -> None:
+        """A frame's decision is final: it was delivered, or dropped at last."""
 
 
 class StreamMeter:
     """Collects what `StreamStatus` tells; written by reader, scorer and delivery, read by anyone."""
 
-    def __init__(self, name: str, uri: str) -> None:
+    def __init__(
+        self, name: str, uri: str, thresholds: Mapping[str, float] | None = None, watcher: Watcher | None = None
+    ) -> None:
         self.name, self.uri = name, uri
+        self._thresholds, self._watcher = thresholds or {}, watcher
         self.state, self.detail = "starting", ""
         self.decided = 0
         """Frames scored or decided unscored so far."""
@@ -142,13 +157,15 @@ class StreamMeter:
         elif event.kind in ("playing", "healthy"):
             self.detail = ""
 
-    def looked(self, frames: Sequence[Frame], is_tainted: bool, now: float) -> None:
+    def looked(self, frames: Sequence[Frame], decisions: Sequence[Decision], is_tainted: bool, now: float) -> None:
         """Note a batch that was decided on, and whether it ended inside a taint window."""
         with self._lock:
             if self._was_tainted and self._last is not None:
                 self._taint_seconds += now - self._last
             self._was_tainted, self._last = is_tainted, now
             self.decided += len(frames)
+        if self._watcher is not None:
+            self._watcher.looked(self.name, frames, decisions, now)
 
     def count(self, frame: Frame, decision: Decision, now: float) -> None:
         """Note a frame's final decision."""
@@ -158,6 +175,8 @@ class StreamMeter:
                 latency = now - frame.arrived_seconds
                 self._latencies[bisect_left(LATENCY_BOUNDS, latency)] += 1
                 self._latency_sum += latency
+        if self._watcher is not None:
+            self._watcher.counted(self.name, frame, decision, now)
 
     def status(self, queue_depth: int, reconnects: int) -> StreamStatus:
         """All of it, now."""
@@ -169,6 +188,7 @@ class StreamMeter:
             return StreamStatus(
                 self.name, self.uri, self.state, self.detail, counts, tuple(self._latencies), self._latency_sum,
                 reconnects, self._taint_seconds, queue_depth, None if self._last is None else now - self._last,
+                self._thresholds,
             )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from streamfilter.delivery import Delivery
 from streamfilter.filter import open_buffer
 from streamfilter.frame import Decision, Frame, Reason, StreamEvent
 from streamfilter.integrity import Soundness
-from streamfilter.metrics import StreamMeter, StreamStatus
+from streamfilter.metrics import StreamMeter, StreamStatus, Watcher
 from streamfilter.sinks import RecordsLog, RecordsSink, Sink, SinkOptions, open_sink
 from streamfilter.sources import LiveSource, Source, is_live_address, open_source
 from streamfilter.stream_config import StreamConfig
@@ -68,6 +68,7 @@ class Stream:
         ahead: frames of a file that are read ahead.
         count: called with the meter, each frame and its final decision.
         on_change: called when there is something to take.
+        watcher: looks on; None = nobody does.
     """
 
     def __init__(
@@ -79,9 +80,11 @@ class Stream:
         ahead: int,
         count: Callable[[StreamMeter, Frame, Decision], object],
         on_change: Callable[[], object],
+        watcher: Watcher | None = None,
     ) -> None:
         self.config, self.rules, self.source = config, rules, source
-        self.meter = meter = StreamMeter(config.name, mask(config.uri))
+        thresholds = {task: rules.policy.thresholds[task] for task in rules.policy.tasks}
+        self.meter = meter = StreamMeter(config.name, mask(config.uri), thresholds, watcher)
         self.state = StreamState()
         self.taken_at = 0.0
         """When frames were last taken: the stream that waited longest is the next."""
@@ -110,7 +113,7 @@ class Stream:
     def deliver(self, frames: Sequence[Frame], decisions: Sequence[Decision], state: StreamState, now: float) -> None:
         """Pass decided frames on, and keep what they leave behind for the next."""
         self.state = state
-        self.meter.looked(frames, state.integrity.soundness is Soundness.TAINTED, now)
+        self.meter.looked(frames, decisions, state.integrity.soundness is Soundness.TAINTED, now)
         if any(decision.reason not in UNSOUND for decision in decisions):
             self._sound_at = now
         for frame, decision in zip(frames, decisions, strict=True):

@@ -12,7 +12,7 @@ from streamfilter.address import mask
 from streamfilter.errors import ConfigError, StreamFilterError
 from streamfilter.filter import StreamFilter
 from streamfilter.frame import Decision, Frame, StreamEvent
-from streamfilter.metrics import StreamMeter, StreamStatus, Summary
+from streamfilter.metrics import StreamMeter, StreamStatus, Summary, Watcher
 from streamfilter.sinks import CallbackSink, Sink, SinkOptions
 from streamfilter.sources import Source
 from streamfilter.stream import Stream, open_stream_sinks, open_stream_source
@@ -47,6 +47,7 @@ class Streams:
         stream_filter: the model and the settings that the streams share.
         options: how kept frames are compressed.
         on_event: called with what happens to a stream, from any thread.
+        watcher: looks on while frames are decided; None = nobody does.
     """
 
     def __init__(
@@ -54,12 +55,13 @@ class Streams:
         stream_filter: StreamFilter,
         options: SinkOptions | None = None,
         on_event: Listener = lambda event: None,
+        watcher: Watcher | None = None,
     ) -> None:
         self.stream_filter = stream_filter
         self.summary = Summary()
         """The counts of all streams together, those removed included."""
         self._options = options or SinkOptions()
-        self._on_event = on_event
+        self._on_event, self._watcher = on_event, watcher
         self._streams: dict[str, Stream] = {}
         self._lock = threading.Lock()
         self._scoring = threading.Lock()
@@ -102,7 +104,9 @@ class Streams:
                 opened.close()
                 raise
             ahead = 2 * self.stream_filter.settings.batch_size
-            self._streams[config.name] = Stream(config, rules, opened, own, ahead, self._count, self._work.set)
+            self._streams[config.name] = Stream(
+                config, rules, opened, own, ahead, self._count, self._work.set, self._watcher
+            )
         self._tell(StreamEvent(config.name, "added", mask(config.uri)))
         self._work.set()
 

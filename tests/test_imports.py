@@ -10,10 +10,10 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LAYERS = (
     {"address", "digest", "errors", "frame"},
-    {"config", "spec"},
+    {"config", "spec", "web"},
     {"profile", "stream_config"},
     {"checks", "consumers", "distort", "integrity", "metrics", "policy", "preprocess", "sinks", "sources"},
-    {"buffer", "delivery", "reuse", "scorer", "serving", "stages"},
+    {"buffer", "delivery", "monitor", "reuse", "scorer", "serving", "stages"},
     {"batch"},
     {"filter"},
     {"calibration", "pipeline", "progress", "stream"},
