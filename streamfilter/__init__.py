@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from streamfilter.frame import Decision, Frame, Reason, Signs, StreamEvent
     from streamfilter.metrics import StreamStatus, Summary
     from streamfilter.pipeline import run
+    from streamfilter.profile import Profile
     from streamfilter.scorer import Scorer, shipped_models
     from streamfilter.sinks import RecordsSink, SinkOptions, open_sink
     from streamfilter.sources import LiveSource, Source, SourceInfo, open_source, plan_inputs
@@ -25,6 +26,7 @@ _ROOMS = {
     "LiveSettings": "stream_config",
     "LiveSource": "sources",
     "ModelSpec": "spec",
+    "Profile": "profile",
     "Reason": "frame",
     "RecordsSink": "sinks",
     "Scorer": "scorer",
@@ -53,6 +55,7 @@ __all__ = [
     "LiveSettings",
     "LiveSource",
     "ModelSpec",
+    "Profile",
     "Reason",
     "RecordsSink",
     "Scorer",

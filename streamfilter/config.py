@@ -26,8 +26,10 @@ class Settings:
     """Name of a shipped model, or the path of an ONNX file."""
     threshold: float | None = None
     """Utility at or above which a frame is useful, for every task, 0-1; None = each task's own, from the model."""
+    profile: str | None = None
+    """Path of a calibrated profile, whose thresholds and task count; None = the model's own thresholds."""
     task: str = "any"
-    """Which tasks a frame must be useful to: any of them, all of them, or one by name."""
+    """Which tasks a frame must be useful to: any of them, all of them, or one by name; a profile brings its own."""
     hysteresis: float = 0.0
     """After a kept frame, the next are kept down to threshold - hysteresis, 0-1."""
     max_gap_seconds: float = 10.0
@@ -80,7 +82,18 @@ def _problems(settings: Settings) -> list[str]:
         not_one_of("task", settings.task, TASK_RULES),
         not_one_of("device", settings.device, DEVICES),
         "" if isinstance(settings.model, str) and settings.model else f"model is {settings.model!r}, expected a name",
+        _wrong_profile(settings),
     ]
+
+
+def _wrong_profile(settings: Settings) -> str:
+    if settings.profile is None:
+        return ""
+    if not isinstance(settings.profile, str) or not settings.profile:
+        return f"profile is {settings.profile!r}, expected a path"
+    if settings.threshold is not None:
+        return f"threshold {settings.threshold!r} and profile {settings.profile}: a profile brings its own, give one"
+    return ""
 
 
 def not_in(name: str, value: object, low: float, high: float, *, whole: bool = False) -> str:

@@ -12,11 +12,12 @@ import numpy as np
 from streamfilter.batch import Batch, Rules, StreamState
 from streamfilter.buffer import Buffer
 from streamfilter.config import Settings
-from streamfilter.errors import PictureError
+from streamfilter.errors import ConfigError, PictureError
 from streamfilter.frame import RGB, Decision, Frame
 from streamfilter.metrics import Summary
 from streamfilter.policy import Policy, is_useful
 from streamfilter.preprocess import model_input, shrink
+from streamfilter.profile import Profile
 from streamfilter.scorer import Scorer
 from streamfilter.sources import PictureSource, Source, open_source
 from streamfilter.stream_config import LiveSettings
@@ -41,7 +42,7 @@ class StreamFilter:
         overrides: single settings by name (see `Settings`), over those.
 
     Raises:
-        ConfigError: a setting is out of range, or the model has no such task.
+        ConfigError: a setting is out of range, the model has no such task, or the profile is another model's.
         ModelError: the model is missing, corrupt or not a utility model.
         DeviceError: the device asked for is not there.
     """
@@ -56,18 +57,18 @@ class StreamFilter:
 
         Args:
             live: how the stream is read and passed on; None = the defaults.
-            overrides: settings of the policy by name (`threshold`, `task`, `hysteresis`, `max_gap_seconds`, `reuse`).
+            overrides: settings of the policy by name (`threshold`, `profile`, `task`, `hysteresis`, `max_gap_seconds`,
+                `reuse`).
 
         Raises:
-            ConfigError: a setting is out of range, or the model has no such task.
+            ConfigError: a setting is out of range, the model has no such task, or the profile is another model's.
         """
-        settings, live, spec = self.settings.replace(**overrides), live or LiveSettings(), self.scorer.spec
-        own = settings.threshold
-        thresholds = {task: spec.thresholds[task] if own is None else own for task in spec.tasks}
+        settings, live = self.settings.replace(**overrides), live or LiveSettings()
+        thresholds, task = self._thresholds(settings)
         stricter = live.taint_threshold
         policy = Policy(
             thresholds=thresholds,
-            task=settings.task,
+            task=task,
             hysteresis=settings.hysteresis,
             max_gap_seconds=settings.max_gap_seconds,
             taint_thresholds={
@@ -77,6 +78,19 @@ class StreamFilter:
             max_damage=live.max_damage,
         )
         return Rules(policy, live, settings.reuse)
+
+    def _thresholds(self, settings: Settings) -> tuple[dict[str, float], str]:
+        """The threshold of each task, and the rule of which tasks count."""
+        spec, own = self.scorer.spec, settings.threshold
+        if settings.profile is None:
+            return {task: spec.thresholds[task] if own is None else own for task in spec.tasks}, settings.task
+        profile = Profile.read(settings.profile)
+        profile.check(self.scorer.sha256)
+        if settings.task not in (Settings.task, profile.task):
+            raise ConfigError(
+                f"task {settings.task}: the profile {settings.profile} is for {profile.task}; leave the task out"
+            )
+        return {**spec.thresholds, **profile.thresholds}, profile.task
 
     def filter(
         self, source: str | Path | Source, stop: threading.Event | None = None, live: LiveSettings | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
+from functools import cached_property
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from streamfilter.digest import file_sha256
 from streamfilter.errors import DeviceError, MissingExtraError, ModelError, ShapeError
 from streamfilter.frame import RGB
 from streamfilter.spec import ModelSpec
@@ -63,6 +65,11 @@ class Scorer:
         metadata = self._session.get_modelmeta().custom_metadata_map
         self.spec = ModelSpec.from_metadata(metadata, str(self.path))
         self._check_graph()
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hex digest of the model file."""
+        return file_sha256(self.path)
 
     def score(self, pictures: Sequence[RGB] | RGB) -> npt.NDArray[np.float32]:
         """Utility of a batch.

@@ -9,9 +9,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = (
-    {"address", "errors", "frame"},
+    {"address", "digest", "errors", "frame"},
     {"config", "spec"},
-    {"stream_config"},
+    {"profile", "stream_config"},
     {"distort", "integrity", "metrics", "policy", "preprocess", "sinks", "sources"},
     {"buffer", "delivery", "reuse", "scorer", "serving"},
     {"batch"},
@@ -27,6 +27,7 @@ MAY_MEET = {("frame", "errors")}
 OUTSIDE = {
     "trainer": {
         "trainer",
+        "streamfilter.digest",
         "streamfilter.distort",
         "streamfilter.errors",
         "streamfilter.frame",

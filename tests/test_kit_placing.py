@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from streamfilter.digest import file_sha256
 from tests.own_data import picture
 from trainer.kit.placing import Placing, place
-from trainer.networks.base import file_sha256
 from trainer.pictures import read_picture
 
 

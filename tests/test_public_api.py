@@ -20,6 +20,7 @@ def test_the_door_is_exactly_this() -> None:
         "LiveSettings",
         "LiveSource",
         "ModelSpec",
+        "Profile",
         "Reason",
         "RecordsSink",
         "Scorer",

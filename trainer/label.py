@@ -16,12 +16,12 @@ from typing import Any
 import click
 import pyarrow as pa
 
+from streamfilter.digest import file_sha256
 from streamfilter.distort import JPEG_QUALITIES, Distortion, draw, parse
 from streamfilter.errors import ConfigError, PictureError
 from streamfilter.spec import TASKS
 from trainer.augment import LARGEST_SEED
 from trainer.networks import Network, load_network
-from trainer.networks.base import file_sha256
 from trainer.outcomes import Row, in_order, progress, rows_of
 from trainer.parts import Parts
 from trainer.pictures import Item, list_items, read_picture

@@ -21,6 +21,7 @@ def model_options(command: Any) -> Any:
         click.option("--threads", type=int, help="Threads of the scorer; 0 = one a core."),
         click.option("--device", type=click.Choice(DEVICES), help="Where the model runs."),
         click.option("--task", type=click.Choice(TASK_RULES), help="Tasks a frame must be useful to [any]."),
+        click.option("--profile", type=click.Path(), help="Thresholds and task found by `streamfilter calibrate`."),
         click.option("--threshold", type=float, help="Useful at or above this utility, 0-1 [the model's own]."),
         click.option("--model", help=f"Shipped model or ONNX file [{Settings.model}]."),
     ):

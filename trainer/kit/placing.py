@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
+from streamfilter.digest import file_sha256
 from streamfilter.errors import OutputError, PictureError
 from streamfilter.frame import RGB
-from trainer.networks.base import file_sha256
 from trainer.networks.onnx import resize
 from trainer.parts import write_beside
 from trainer.pictures import read_picture

@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from streamfilter.digest import file_sha256
 from streamfilter.errors import DeviceError, MissingExtraError, ModelError
 from streamfilter.frame import RGB
-from trainer.networks.base import COCO_CATEGORY_IDS, Detections, Floats, file_sha256
+from trainer.networks.base import COCO_CATEGORY_IDS, Detections, Floats
 
 FITS = {"classification": ("shorter_side_then_center_crop",), "detection": ("stretch", "letterbox_top_left")}
 OUTPUTS = {"classification": ("probabilities",), "detection": ("boxes", "scores", "labels")}

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from streamfilter.digest import file_sha256
 from streamfilter.errors import ConfigError, DeviceError, MissingExtraError, ModelError
 from streamfilter.frame import RGB
-from trainer.networks.base import Detections, Floats, file_sha256
+from trainer.networks.base import Detections, Floats
 
 if TYPE_CHECKING:
     import torch

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import logsumexp
 
+from streamfilter.digest import file_sha256
 from streamfilter.errors import ModelError
-from trainer.networks.base import file_sha256
 from trainer.networks.onnx import load_onnx
 from trainer.rivals.case import Case
 from trainer.rivals.sessions import Session
