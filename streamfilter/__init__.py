@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from streamfilter.audit import Audit, audit_records
+    from streamfilter.canary import CanaryEstimate
+    from streamfilter.canary_monitor import CanaryMonitor
     from streamfilter.config import Settings
+    from streamfilter.drift import Drift
     from streamfilter.errors import StreamFilterError
     from streamfilter.filter import StreamFilter
     from streamfilter.frame import Decision, Frame, Reason, Signs, StreamEvent
@@ -19,9 +23,14 @@ if TYPE_CHECKING:
     from streamfilter.spec import ModelSpec
     from streamfilter.stream_config import LiveSettings, StreamConfig
     from streamfilter.streams import Streams
+    from streamfilter.trust import Trust
 
 _ROOMS = {
+    "Audit": "audit",
+    "CanaryEstimate": "canary",
+    "CanaryMonitor": "canary_monitor",
     "Decision": "frame",
+    "Drift": "drift",
     "Frame": "frame",
     "LiveSettings": "stream_config",
     "LiveSource": "sources",
@@ -42,6 +51,8 @@ _ROOMS = {
     "StreamStatus": "metrics",
     "Streams": "streams",
     "Summary": "metrics",
+    "Trust": "trust",
+    "audit_records": "audit",
     "open_sink": "sinks",
     "open_source": "sources",
     "plan_inputs": "sources",
@@ -50,7 +61,11 @@ _ROOMS = {
 }
 
 __all__ = [
+    "Audit",
+    "CanaryEstimate",
+    "CanaryMonitor",
     "Decision",
+    "Drift",
     "Frame",
     "LiveSettings",
     "LiveSource",
@@ -71,7 +86,9 @@ __all__ = [
     "StreamStatus",
     "Streams",
     "Summary",
+    "Trust",
     "__version__",
+    "audit_records",
     "open_sink",
     "open_source",
     "plan_inputs",

@@ -11,6 +11,7 @@ import numpy as np
 
 from streamfilter.batch import Batch, Rules, StreamState
 from streamfilter.buffer import Buffer
+from streamfilter.canary import Sparing
 from streamfilter.config import Settings
 from streamfilter.errors import ConfigError, PictureError
 from streamfilter.frame import RGB, Decision, Frame
@@ -50,7 +51,8 @@ class StreamFilter:
     def __init__(self, settings: Settings | None = None, **overrides: Any) -> None:
         self.settings = (settings or Settings()).replace(**overrides)
         self.scorer = Scorer(self.settings.model, self.settings.device, self.settings.threads)
-        self.policy = self.rules().policy
+        self._rules = self.rules()
+        self.policy = self._rules.policy
 
     def rules(self, live: LiveSettings | None = None, **overrides: Any) -> Rules:
         """What decides on the frames of one stream: these settings, but for what is the stream's own.
@@ -58,13 +60,14 @@ class StreamFilter:
         Args:
             live: how the stream is read and passed on; None = the defaults.
             overrides: settings of the policy by name (`threshold`, `profile`, `task`, `hysteresis`, `max_gap_seconds`,
-                `reuse`).
+                `reuse`, `shadow`, `canary`).
 
         Raises:
             ConfigError: a setting is out of range, the model has no such task, or the profile is another model's.
         """
         settings, live = self.settings.replace(**overrides), live or LiveSettings()
-        thresholds, task = self._thresholds(settings)
+        profile = None if settings.profile is None else Profile.read(settings.profile)
+        thresholds, task = self._thresholds(settings, profile)
         stricter = live.taint_threshold
         policy = Policy(
             thresholds=thresholds,
@@ -77,14 +80,14 @@ class StreamFilter:
             },
             max_damage=live.max_damage,
         )
-        return Rules(policy, live, settings.reuse)
+        sparing = Sparing(settings.shadow, settings.canary, settings.canary_seed)
+        return Rules(policy, live, settings.reuse, sparing, profile)
 
-    def _thresholds(self, settings: Settings) -> tuple[dict[str, float], str]:
+    def _thresholds(self, settings: Settings, profile: Profile | None) -> tuple[dict[str, float], str]:
         """The threshold of each task, and the rule of which tasks count."""
         spec, own = self.scorer.spec, settings.threshold
-        if settings.profile is None:
+        if profile is None:
             return {task: spec.thresholds[task] if own is None else own for task in spec.tasks}, settings.task
-        profile = Profile.read(settings.profile)
         profile.check(self.scorer.sha256)
         if settings.task not in (Settings.task, profile.task):
             raise ConfigError(
@@ -157,7 +160,7 @@ class StreamFilter:
         Returns:
             One decision a frame, and the state for the frames that follow.
         """
-        return self.decide_together([(Rules(self.policy, reuse=self.settings.reuse), frames, state)])[0]
+        return self.decide_together([(self._rules, frames, state)])[0]
 
     def decide_together(
         self, groups: Sequence[tuple[Rules, Sequence[Frame], StreamState]]

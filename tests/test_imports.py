@@ -9,16 +9,17 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = (
-    {"address", "digest", "errors", "frame"},
-    {"config", "spec"},
-    {"profile", "stream_config"},
+    {"address", "digest", "errors", "frame", "interval"},
+    {"canary", "config", "spec"},
+    {"drift", "profile", "stream_config"},
+    {"trust"},
     {"distort", "integrity", "metrics", "policy", "preprocess", "sinks", "sources"},
-    {"buffer", "delivery", "reuse", "scorer", "serving"},
+    {"buffer", "canary_monitor", "delivery", "reuse", "scorer", "serving"},
     {"batch"},
     {"filter"},
     {"pipeline", "progress", "stream"},
     {"streams"},
-    {"service"},
+    {"audit", "service"},
     {"cli"},
     {"__main__"},
 )

@@ -15,7 +15,11 @@ def test_everything_public_is_documented() -> None:
 
 def test_the_door_is_exactly_this() -> None:
     assert set(streamfilter.__all__) == {
+        "Audit",
+        "CanaryEstimate",
+        "CanaryMonitor",
         "Decision",
+        "Drift",
         "Frame",
         "LiveSettings",
         "LiveSource",
@@ -36,7 +40,9 @@ def test_the_door_is_exactly_this() -> None:
         "StreamStatus",
         "Streams",
         "Summary",
+        "Trust",
         "__version__",
+        "audit_records",
         "open_sink",
         "open_source",
         "plan_inputs",

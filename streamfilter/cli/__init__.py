@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from streamfilter import __version__
+from streamfilter.cli.canary import canary
 from streamfilter.cli.describe import inspect, models
 from streamfilter.cli.run import run
 from streamfilter.cli.score import score
@@ -40,5 +41,5 @@ def main(verbose: bool, log_json: bool) -> None:
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler])
 
 
-for command in (run, score, inspect, models):
+for command in (run, score, canary, inspect, models):
     main.add_command(command)

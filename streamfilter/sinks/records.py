@@ -22,7 +22,7 @@ def record_fields(frame: Frame, decision: Decision) -> dict[str, object]:
 
     Keys, in this order: `input`, `index`, `pts_seconds`, `keep`, `reason`, `utility`; `time` (when it came, seconds
     since 1970) for live frames, `damage` for those that lost data may have hurt, `reused` (true) for those that
-    took over an earlier frame's utility, `would_drop` (a reason) for those passed as canary or in shadow mode, `cause`
+    took over an earlier frame's utility, `would_drop` (a reason) for those spared as canary or in shadow mode, `cause`
     where one was found, and `problem` when unreadable.
     """
     fields: dict[str, object] = {
