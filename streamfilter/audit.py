@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -124,8 +125,10 @@ def _frame(fields: Mapping[str, Any]) -> tuple[Frame, Decision]:
     name, index, seconds = fields["input"], fields["index"], fields["pts_seconds"]
     if not isinstance(name, str) or not _is_index(index) or not isinstance(fields["keep"], bool):
         raise TypeError(name)
+    if seconds is not None and not math.isfinite(seconds):
+        raise ValueError(seconds)
     utility = fields["utility"]
-    if utility is not None and not all(0 <= value <= 1 for value in utility.values()):
+    if utility is not None and not (isinstance(utility, dict) and all(0 <= value <= 1 for value in utility.values())):
         raise ValueError(utility)
     decision = Decision(
         keep=fields["keep"],
@@ -134,7 +137,7 @@ def _frame(fields: Mapping[str, Any]) -> tuple[Frame, Decision]:
         damage=fields.get("damage"),
         spared=Reason(fields["would_drop"]) if "would_drop" in fields else None,
     )
-    return Frame(name, index, None if seconds is None else float(seconds), is_emptied=True), decision
+    return Frame(name, index, seconds, is_emptied=True), decision
 
 
 def _is_index(value: object) -> TypeGuard[int]:

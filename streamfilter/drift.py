@@ -18,7 +18,7 @@ SETTLED_LEVEL = 0.15
 """Distance under which they count as settled again."""
 WINDOW_BLOCKS = 30
 """Blocks that are compared with the profile: the last half hour, at a minute each."""
-FEWEST_BLOCKS = 5
+FEWEST_BLOCKS = 10
 RARE = 0.01
 """How often chance alone may look like drift, each time one looks."""
 DECIMALS = 6
