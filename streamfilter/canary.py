@@ -11,6 +11,8 @@ from streamfilter.interval import CONFIDENCE, Interval, blocked_interval, drawn_
 
 SPARABLE = (Reason.LOW_UTILITY, Reason.TAINTED, Reason.AWAITING_KEYFRAME)
 """Reasons of frames that have pixels: all others are lost, not judged."""
+UNSOUND = (Reason.TAINTED, Reason.AWAITING_KEYFRAME)
+"""Those of them that say how the line is, not what the picture scores."""
 PICTURES_A_BLOCK = 25
 """Pictures have no clock; so many in a row are a block."""
 
@@ -55,6 +57,11 @@ def draw(seed: int, name: str, index: int) -> float:
 def would_drop(decision: Decision) -> bool:
     """Whether a frame was, or would have been, dropped for what was seen of it."""
     return decision.spared is not None or decision.reason in SPARABLE
+
+
+def is_unsound(decision: Decision) -> bool:
+    """Whether it was, or would have been, dropped because data was lost on its way."""
+    return (decision.spared or decision.reason) in UNSOUND
 
 
 def block_of(frame: Frame, seconds: float) -> BlockKey:
@@ -118,6 +125,8 @@ class CanaryEstimate:
     stream_interval: Interval
     """Of the rate at which the stream goes on to drop wrongly, 95 %: wider, as neighbouring frames resemble each other;
     (0, 1) with answers in fewer than two blocks."""
+    kept: int
+    """Frames that were kept for any other reason."""
     useful_kept: float
     """Useful frames among those kept."""
     useful_kept_from: str
@@ -151,6 +160,7 @@ def estimate(blocks: Iterable[CanaryBlock], confidence: float = CONFIDENCE) -> C
         blocks=sum(one.answered > 0 for one in blocks),
         interval=drawn_interval(dropped, answered, wrongful, confidence),
         stream_interval=blocked_interval([(one.answered, one.wrongful) for one in blocks], confidence),
+        kept=sum(one.kept for one in blocks),
         useful_kept=useful_kept,
         useful_kept_from=source,
     )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from streamfilter.canary import CanaryBlock, block_of, estimate
+from streamfilter.canary import BlockKey, CanaryBlock, block_of, estimate, is_unsound
 from streamfilter.drift import WINDOW_BLOCKS, Drift, DriftMeter
 from streamfilter.frame import Decision, Frame, StreamEvent
 from streamfilter.policy import joint_utility
@@ -62,7 +62,8 @@ class CanaryMonitor:
         self._task = task or (profile.task if profile else "any")
         self._promised = promised_lost_share(profile)
         self._block_seconds, self._look_back = block_seconds, look_back_blocks
-        self._blocks: OrderedDict[tuple[str, int], CanaryBlock] = OrderedDict()
+        self._blocks: OrderedDict[BlockKey, CanaryBlock] = OrderedDict()
+        self._unsound: OrderedDict[BlockKey, CanaryBlock] = OrderedDict()
         self._meter = DriftMeter(profile.scores, WINDOW_BLOCKS) if profile else None
         self._drift: Drift | None = None
         self._is_doubtful = False
@@ -75,9 +76,9 @@ class CanaryMonitor:
         key, utility = block_of(frame, self._block_seconds), decision.utility
         with self._lock:
             events = self._judge() if key not in self._blocks else []
-            block = self._blocks.setdefault(key, CanaryBlock())
-            while self._look_back is not None and len(self._blocks) > self._look_back:
-                self._blocks.popitem(last=False)
+            block = self._block(self._blocks, key)
+            if is_unsound(decision):
+                block = self._block(self._unsound, key)
             block.count(decision, 0.0 if utility is None else joint_utility(utility, self._task))
             if decision.keep:
                 self._counts["passed"] += decision.spared is not None
@@ -114,10 +115,16 @@ class CanaryMonitor:
     def trust(self) -> Trust:
         """All that is known now."""
         with self._lock:
-            blocks = [replace(block) for block in self._blocks.values()]
+            blocks, unsound = ([replace(one) for one in kind.values()] for kind in (self._blocks, self._unsound))
             counts = {name: self._counts[name] for name in COUNTS}
             is_doubtful, drift = self._is_doubtful, self._drift
-        return Trust(estimate(blocks), counts, self._promised, is_doubtful, drift)
+        return Trust(estimate(blocks), estimate(unsound), counts, self._promised, is_doubtful, drift)
+
+    def _block(self, blocks: OrderedDict[BlockKey, CanaryBlock], key: BlockKey) -> CanaryBlock:
+        block = blocks.setdefault(key, CanaryBlock())
+        while self._look_back is not None and len(blocks) > self._look_back:
+            blocks.popitem(last=False)
+        return block
 
     def _judge(self) -> list[StreamEvent]:
         """What has changed, with the lock held."""

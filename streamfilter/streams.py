@@ -290,8 +290,7 @@ class Streams:
         return {}
 
     def _named(self, name: str) -> Stream:
-        stream = self._streams.get(name)
-        if stream is None:
+        if (stream := self._streams.get(name)) is None:
             raise ConfigError(f"there is no stream {name}; there are {', '.join(self._streams) or 'none'}")
         return stream
 

@@ -20,7 +20,9 @@ class Trust:
     """What is known of a stream's drops at one moment."""
 
     canary: CanaryEstimate
-    """Of the time that is looked back on."""
+    """Of low utility, in the time that is looked back on."""
+    unsound: CanaryEstimate
+    """Of frames dropped because data was lost on their way, in as many blocks; no profile speaks of them."""
     counts: Mapping[str, int]
     """Since the start: canaries `passed`, those of shadow mode included; those `answered`, and of these the `wrongful`;
     other frames answered for (`kept_answered`); and answers that count for nothing: `unknown` (of no frame that was
@@ -49,14 +51,8 @@ class Trust:
         canary, rate = self.canary, self.canary.wrongful_rate
         known = rate is not None
         return {
-            "dropped": canary.dropped,
-            "canaries": canary.canaries,
-            "answered": canary.answered,
-            "wrongful": canary.wrongful,
-            "wrongful_rate": _rounded(rate),
-            "interval_95": _rounded(canary.interval) if known else None,
-            "blocks": canary.blocks,
-            "stream_interval_95": _rounded(canary.stream_interval) if canary.blocks > 1 else None,
+            **_estimated(canary),
+            "kept": canary.kept,
             "useful_kept": round(canary.useful_kept, 1),
             "useful_kept_from": canary.useful_kept_from,
             "lost_share": _rounded(canary.lost_share(rate)) if rate is not None else None,
@@ -66,6 +62,7 @@ class Trust:
             "drift": None
             if self.drift is None
             else {key: _rounded(value) for key, value in asdict(self.drift).items()},
+            "unsound": _estimated(self.unsound),
             "answers": dict(self.counts),
         }
 
@@ -82,6 +79,20 @@ class Trust:
             far = max(self.drift.distances.values())
             parts.append(f"scores {far:.2f} from the profile's{' (drifted)' if self.drift.is_drifted else ''}")
         return "; ".join(parts)
+
+
+def _estimated(canary: CanaryEstimate) -> dict[str, Any]:
+    rate = canary.wrongful_rate
+    return {
+        "dropped": canary.dropped,
+        "canaries": canary.canaries,
+        "answered": canary.answered,
+        "wrongful": canary.wrongful,
+        "wrongful_rate": _rounded(rate),
+        "interval_95": None if rate is None else _rounded(canary.interval),
+        "blocks": canary.blocks,
+        "stream_interval_95": _rounded(canary.stream_interval) if canary.blocks > 1 else None,
+    }
 
 
 def _rounded(value: Any) -> Any:

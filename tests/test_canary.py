@@ -191,6 +191,20 @@ def test_answers_are_counted_once_and_others_for_what_they_are() -> None:
     assert "1 of 2 answered canaries useful: 50.0% of the drops wrongful (10.0% to 90.0%)" in str(trust)
 
 
+def test_what_the_line_did_is_kept_apart_from_what_scores_do() -> None:
+    monitor = CanaryMonitor("cam", make_profile())
+    for index in range(60):
+        one, lost = frame(index, seconds=60.0 * index), Decision(False, Reason.TAINTED, damage=0.1)
+        monitor.saw(one, spare(SHADOW, one, lost))
+        monitor.report(one, useful=True)
+        monitor.saw(frame(100 + index, seconds=60.0 * index), USEFUL)
+    monitor.look()
+    trust = monitor.trust()
+    assert (trust.unsound.dropped, trust.unsound.wrongful_rate, trust.counts["wrongful"]) == (60, 1.0, 60)
+    assert (trust.canary.dropped, trust.canary.kept, trust.is_bound_doubtful) == (0, 60, False)
+    assert trust.as_dict()["unsound"]["interval_95"] == [1, 1]
+
+
 def test_only_so_many_frames_wait_for_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("streamfilter.canary_monitor.MOST_CANARIES", 3)
     monitor = CanaryMonitor("cam", look_back_blocks=2)
