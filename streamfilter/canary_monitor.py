@@ -64,7 +64,10 @@ class CanaryMonitor:
         self._block_seconds, self._look_back = block_seconds, look_back_blocks
         self._blocks: OrderedDict[BlockKey, CanaryBlock] = OrderedDict()
         self._unsound: OrderedDict[BlockKey, CanaryBlock] = OrderedDict()
-        self._meter = DriftMeter(profile.scores, WINDOW_BLOCKS) if profile else None
+        counted = (
+            {name: own for name, own in profile.scores.items() if self._task in ("any", "all", name)} if profile else {}
+        )
+        self._meter = DriftMeter(counted, WINDOW_BLOCKS) if counted else None
         self._drift: Drift | None = None
         self._is_doubtful = False
         self._canaries, self._kept = _Passed(MOST_CANARIES), _Passed(MOST_KEPT)

@@ -302,6 +302,18 @@ def test_drift_is_told_once_and_damaged_frames_are_left_out() -> None:
     assert monitor.trust().as_dict()["drift"]["is_drifted"] is True
 
 
+def test_a_task_that_does_not_count_does_not_drift() -> None:
+    scores = {"detection": tuple(np.linspace(0, 1, 21)), "classification": tuple(np.linspace(0.9, 1, 21))}
+    monitor = CanaryMonitor("cam", make_profile(scores=scores))
+    for index, score in enumerate(np.random.default_rng(1).random(1800)):
+        utility = {"detection": score, "classification": 0.1}
+        monitor.saw(frame(index, seconds=float(index)), Decision(True, Reason.USEFUL, utility))
+    drift = monitor.trust().drift
+    assert drift is not None
+    assert set(drift.distances) == {"detection"}
+    assert not drift.is_drifted
+
+
 def test_answers_may_come_from_other_threads() -> None:
     monitor = CanaryMonitor("cam")
     for index in range(2000):

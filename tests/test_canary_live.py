@@ -2,17 +2,21 @@
 
 import threading
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from streamfilter import StreamFilter
+from streamfilter.batch import Rules
 from streamfilter.errors import ConfigError
-from streamfilter.frame import Frame, Reason, StreamEvent
+from streamfilter.frame import Decision, Frame, Reason, StreamEvent
 from streamfilter.metrics import StreamStatus
+from streamfilter.policy import Policy
 from streamfilter.scorer import Scorer
 from streamfilter.serving import Server
+from streamfilter.stream import _ranked_by
 from streamfilter.stream_config import LiveSettings, StreamConfig
 from streamfilter.streams import Streams
 from tests.models import brightness_model
@@ -140,3 +144,13 @@ def test_without_answers_or_profile_nothing_is_claimed(model: Path) -> None:
     assert "streamfilter_wrongful_drop_rate{" not in text
     assert "streamfilter_bound_credible{" not in text
     assert not status.trust.has_answers
+
+
+def test_a_busy_consumer_gets_canaries_before_all_else() -> None:
+    """Under `priority` the most useful frame goes first; canaries outranked each time would be no fair draw."""
+    rank = _ranked_by(Rules(Policy({"detection": 0.5})))
+    useful = Decision(True, Reason.USEFUL, {"detection": 0.99})
+    canary, shadow = (
+        replace(useful, reason=reason, utility={"detection": 0.1}) for reason in (Reason.CANARY, Reason.SHADOW)
+    )
+    assert rank(canary) > rank(useful) > rank(shadow)
