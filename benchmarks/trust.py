@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from pathlib import Path
 
@@ -17,11 +18,12 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--seeds", default=100, show_default=True, help="Runs of each kind, each with its own draw.")
+@click.option("--seeds", default=250, show_default=True, help="Runs a row, each with its own draw.")
 @click.option("--loops", default=2, show_default=True, help="How often the clip is laid end to end.")
 @click.option("--out", type=click.Path(path_type=Path), default=RESULTS, show_default=True)
 def canary(seeds: int, loops: int, out: Path) -> None:
     """Canaries on a clip whose wrongful drops are known."""
+    logging.basicConfig(level=logging.INFO)
     record("trust", "canary", out, partial(measure_canary, seeds, loops), model="utility-nano", quick=seeds < 100)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from streamfilter.canary import BlockKey
-from streamfilter.interval import student_quantile
+from streamfilter.interval import doublings, student_quantile
 
 LEVEL = 0.2
 """Distance at which scores count as drifted: somewhere a fifth of the frames has changed sides."""
@@ -87,7 +87,8 @@ class DriftMeter:
         n_eff = sum_q F(q) (1 - F(q)) / sum_q var F(q)                                                   (2)
 
     with the variance of each F(q) taken between blocks, because neighbouring frames resemble each other, and c widened
-    by Student's quantile over the normal one, because blocks are few. It has settled under `SETTLED_LEVEL`.
+    by Student's quantile over the normal one, because blocks are few. Blocks of doubled length are tried as in
+    `interval.blocked_interval`, and the widest c / sqrt(n_eff) counts. It has settled under `SETTLED_LEVEL`.
 
     Args:
         scores: the profile's quantiles for each task, evenly spaced from 0 to 100 %.
@@ -125,8 +126,10 @@ class DriftMeter:
             if len(blocks) < FEWEST_BLOCKS:
                 return None
             distances[task] = quantiles.distance([sum(cell) for cell in zip(*blocks, strict=True)])
-            effective[task] = effective_frames(blocks)
-            critical[task] = _critical(effective[task], len(blocks), RARE / len(self._profile))
+            levels = {len(level): effective_frames(level) for level in doublings(blocks)}
+            effective[task] = min(levels.values())
+            rare = RARE / len(self._profile)
+            critical[task] = max(_critical(frames, many, rare) for many, frames in levels.items())
         if self._is_drifted:
             self._is_drifted = max(distances.values()) > SETTLED_LEVEL
         else:

@@ -82,6 +82,23 @@ def test_the_blocked_interval_holds_for_frames_that_resemble_each_other(rate: fl
         assert held_by_frames / runs < 0.75  # what comes of taking neighbouring frames for independent ones
 
 
+def test_neighbouring_blocks_may_resemble_each_other_too() -> None:
+    """The rate wanders for ten blocks or so; taken for independent, the blocks promise too much."""
+    random, runs, held, held_shuffled = np.random.default_rng(3), 120, 0, 0
+    for _ in range(runs):
+        wander = np.zeros(640)
+        for block in range(1, 640):
+            wander[block] = 0.9 * wander[block - 1] + np.sqrt(1 - 0.81) * random.standard_normal()
+        hits = random.binomial(4, stats.beta.ppf(stats.norm.cdf(wander), 0.4, 1.6))
+        blocks = [(4, int(one)) for one in hits]
+        low, high = blocked_interval(blocks)
+        held += low <= 0.2 <= high
+        low, high = blocked_interval([blocks[place] for place in random.permutation(640)])
+        held_shuffled += low <= 0.2 <= high
+    assert held / runs >= 0.9
+    assert held_shuffled / runs < 0.7
+
+
 def test_blocks_that_all_say_the_same_count_once_each() -> None:
     assert blocked_interval([(50, 0)] * 20)[1] == pytest.approx(
         stats.binomtest(0, 20).proportion_ci(0.95, "exact").high, rel=0.15
