@@ -11,6 +11,7 @@ import numpy as np
 
 from streamfilter.batch import Batch, Rules, StreamState
 from streamfilter.buffer import Buffer
+from streamfilter.canary import Sparing
 from streamfilter.config import Settings
 from streamfilter.errors import ConfigError, PictureError
 from streamfilter.frame import RGB, Decision, Frame
@@ -61,13 +62,14 @@ class StreamFilter:
         Args:
             live: how the stream is read and passed on; None = the defaults.
             overrides: settings of the policy by name (`threshold`, `profile`, `task`, `hysteresis`, `max_gap_seconds`,
-                `reuse`).
+                `reuse`, `shadow`, `canary`).
 
         Raises:
             ConfigError: a setting is out of range, the model has no such task, or the profile is another model's.
         """
         settings, live = self.settings.replace(**overrides), live or LiveSettings()
-        thresholds, task = self._thresholds(settings)
+        profile = None if settings.profile is None else Profile.read(settings.profile)
+        thresholds, task = self._thresholds(settings, profile)
         stricter = live.taint_threshold
         policy = Policy(
             thresholds=thresholds,
@@ -80,14 +82,14 @@ class StreamFilter:
             },
             max_damage=live.max_damage,
         )
-        return Rules(policy, live, settings.reuse, settings.error_budget)
+        sparing = Sparing(settings.shadow, settings.canary, settings.canary_seed)
+        return Rules(policy, live, settings.reuse, settings.error_budget, sparing, profile)
 
-    def _thresholds(self, settings: Settings) -> tuple[dict[str, float], str]:
+    def _thresholds(self, settings: Settings, profile: Profile | None) -> tuple[dict[str, float], str]:
         """The threshold of each task, and the rule of which tasks count."""
         spec, own = self.scorer.spec, settings.threshold
-        if settings.profile is None:
+        if profile is None:
             return {task: spec.thresholds[task] if own is None else own for task in spec.tasks}, settings.task
-        profile = Profile.read(settings.profile)
         profile.check(self.scorer.sha256)
         if settings.task not in (Settings.task, profile.task):
             raise ConfigError(

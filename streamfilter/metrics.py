@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from streamfilter.frame import Decision, Frame, Reason, StreamEvent
+from streamfilter.trust import TRUST_EVENTS, Trust
 
 LATENCY_BOUNDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 """Upper bounds of the latency histogram, seconds."""
@@ -27,6 +28,8 @@ class Summary:
     """Kept frames for each reason."""
     dropped_by_reason: Counter[Reason] = field(default_factory=Counter)
     """Dropped frames for each reason."""
+    spared_by_reason: Counter[Reason] = field(default_factory=Counter)
+    """Kept canaries and frames of shadow mode, for each reason they would have been dropped for."""
     frames_reused: int = 0
     """Frames that took over the utility of an earlier one that looked alike."""
     reuse_checked: int = 0
@@ -46,6 +49,8 @@ class Summary:
     def count(self, decision: Decision) -> None:
         """Add one decided frame."""
         (self.kept_by_reason if decision.keep else self.dropped_by_reason)[decision.reason] += 1
+        if decision.keep and decision.spared is not None:
+            self.spared_by_reason[decision.spared] += 1
         self.frames_reused += decision.is_reused
         self.reuse_checked += decision.reuse_agrees is not None
         self.reuse_differing += decision.reuse_agrees is False
@@ -73,6 +78,7 @@ class Summary:
             "frames_kept": self.frames_kept,
             "kept_by_reason": _plain(self.kept_by_reason),
             "dropped_by_reason": _plain(self.dropped_by_reason),
+            "spared_by_reason": _plain(self.spared_by_reason),
             "frames_reused": self.frames_reused,
             "reuse_checked": self.reuse_checked,
             "reuse_differing": self.reuse_differing,
@@ -85,6 +91,8 @@ class Summary:
     def __str__(self) -> str:
         text = f"{self.frames_read} frames read, {self.frames_kept} kept{_causes(self.kept_by_reason)}"
         text += f", {self.dropped_by_reason.total()} dropped{_causes(self.dropped_by_reason)}"
+        if self.spared_by_reason:
+            text += f", {self.spared_by_reason.total()} spared{_causes(self.spared_by_reason)}"
         if self.frames_reused:
             text += f", {self.frames_reused} by the utility of a frame that looked alike"
             if self.reuse_checked:
@@ -118,6 +126,8 @@ class StreamStatus:
     """Time since the last frame was decided on; None before the first."""
     thresholds: Mapping[str, float] = field(default_factory=dict)
     """Utility at or above which a frame is useful, for each task that counts."""
+    trust: Trust | None = None
+    """Whether its drops are still what its profile promised; None where nobody watches."""
 
 
 class Watcher(Protocol):
@@ -150,7 +160,9 @@ class StreamMeter:
         self._was_tainted = False
 
     def heard(self, event: StreamEvent) -> None:
-        """Note an event of the stream."""
+        """Note an event of the stream; what becomes of trust in its drops does not change its state."""
+        if event.kind in TRUST_EVENTS:
+            return
         self.state = "playing" if event.kind == "healthy" else event.kind
         if event.kind in ("waiting", "failed", "unhealthy"):
             self.detail = event.detail
@@ -185,6 +197,7 @@ class StreamMeter:
             counts = Summary(Counter(self._counts.kept_by_reason), Counter(self._counts.dropped_by_reason))
             for name in ("seconds", "frames_reused", "reuse_checked", "reuse_differing"):
                 setattr(counts, name, getattr(self._counts, name))
+            counts.spared_by_reason = Counter(self._counts.spared_by_reason)
             return StreamStatus(
                 self.name, self.uri, self.state, self.detail, counts, tuple(self._latencies), self._latency_sum,
                 reconnects, self._taint_seconds, queue_depth, None if self._last is None else now - self._last,

@@ -176,6 +176,8 @@ class _Ticker:
     def _report(self) -> None:
         for status in self._streams.statuses():
             line = f"{status.name}: {status.state}, {status.counts}"
+            if status.trust is not None and status.trust.has_answers:
+                line += f"; {status.trust}"
             log.info("%s", line)
             if sys.stderr.isatty() and not log.isEnabledFor(logging.INFO):
                 print(line, file=sys.stderr)

@@ -133,7 +133,41 @@ class _Collector:
             for one in STATES:
                 state.add_metric([status.name, one], float(status.state == one))
             latency.add_metric([status.name], _buckets(status.latency_counts), status.latency_sum)
-        yield from (frames, reconnects, taint, depth, state, latency)
+        yield from (frames, reconnects, taint, depth, state, latency, *_trust_metrics(statuses))
+
+
+def _trust_metrics(statuses: Sequence[StreamStatus]) -> Iterator[Metric]:
+    """What canaries and scores say of the drops; a stream has no sample where nothing is known."""
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+    counters = {
+        "passed": CounterMetricFamily("streamfilter_canaries", "Frames spared from being dropped", labels=["stream"]),
+        "answered": CounterMetricFamily("streamfilter_canaries_answered", "Those with feedback", labels=["stream"]),
+        "wrongful": CounterMetricFamily("streamfilter_canaries_wrongful", "Those that were useful", labels=["stream"]),
+    }
+    rate = GaugeMetricFamily(
+        "streamfilter_wrongful_drop_rate", "Share of the drops that were useful, 95 %", labels=["stream", "end"]
+    )
+    drift = GaugeMetricFamily(
+        "streamfilter_score_drift", "Distance of the scores from the profile's, 0-1", labels=["stream", "task"]
+    )
+    credible = GaugeMetricFamily(
+        "streamfilter_bound_credible", "1 while answers and scores allow what the profile promised", labels=["stream"]
+    )
+    for status in statuses:
+        if (trust := status.trust) is None:
+            continue
+        for name, counter in counters.items():
+            counter.add_metric([status.name], trust.counts[name])
+        if trust.canary.wrongful_rate is not None:
+            low, high = trust.canary.interval
+            for end, value in (("low", low), ("estimate", trust.canary.wrongful_rate), ("high", high)):
+                rate.add_metric([status.name, end], value)
+        for task, distance in (trust.drift.distances if trust.drift else {}).items():
+            drift.add_metric([status.name, task], distance)
+        if trust.is_credible is not None:
+            credible.add_metric([status.name], float(trust.is_credible))
+    yield from (*counters.values(), rate, drift, credible)
 
 
 def _buckets(counts: Sequence[int]) -> list[tuple[str, float]]:

@@ -9,16 +9,17 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = (
-    {"address", "digest", "errors", "frame"},
-    {"config", "spec", "web"},
-    {"profile", "stream_config"},
+    {"address", "digest", "errors", "frame", "interval"},
+    {"canary", "config", "spec", "web"},
+    {"drift", "profile", "stream_config"},
+    {"trust"},
     {"checks", "consumers", "distort", "integrity", "metrics", "policy", "preprocess", "sinks", "sources"},
-    {"buffer", "delivery", "monitor", "reuse", "scorer", "serving", "stages"},
+    {"buffer", "canary_monitor", "delivery", "monitor", "reuse", "scorer", "serving", "stages"},
     {"batch"},
     {"filter"},
     {"calibration", "pipeline", "progress", "stream"},
     {"streams"},
-    {"service"},
+    {"audit", "service"},
     {"cli"},
     {"__main__"},
 )

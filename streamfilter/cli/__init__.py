@@ -9,6 +9,7 @@ import click
 
 from streamfilter import __version__
 from streamfilter.cli.calibrate import calibrate
+from streamfilter.cli.canary import canary
 from streamfilter.cli.describe import inspect, models
 from streamfilter.cli.monitor import monitor
 from streamfilter.cli.run import run
@@ -42,5 +43,5 @@ def main(verbose: bool, log_json: bool) -> None:
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler])
 
 
-for command in (run, calibrate, monitor, score, inspect, models):
+for command in (run, calibrate, canary, monitor, score, inspect, models):
     main.add_command(command)

@@ -25,6 +25,11 @@ def policy_options(command: Any) -> Any:
         click.option(
             "--reuse", type=float, help="Grey levels of change up to which a frame keeps the last one's utility [0]."
         ),
+        click.option("--canary-seed", type=int, help="Of the draw of canaries [0]."),
+        click.option("--canary", type=float, metavar="SHARE", help="Pass this share of the drops after all, 0-1 [0]."),
+        click.option(
+            "--shadow", is_flag=True, default=None, help="Drop nothing for low utility; only record what would be."
+        ),
         click.option(
             "--max-gap", "max_gap_seconds", type=float, metavar="SECONDS", help="Never blind for longer; 0 = off [10]."
         ),
