@@ -9,6 +9,7 @@ import click
 
 from streamfilter import __version__
 from streamfilter.cli.describe import inspect, models
+from streamfilter.cli.report import report
 from streamfilter.cli.run import run
 from streamfilter.cli.score import score
 from streamfilter.errors import ConfigError, StreamFilterError
@@ -40,5 +41,5 @@ def main(verbose: bool, log_json: bool) -> None:
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler])
 
 
-for command in (run, score, inspect, models):
+for command in (run, score, report, inspect, models):
     main.add_command(command)
