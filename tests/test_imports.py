@@ -17,7 +17,7 @@ LAYERS = (
     {"batch"},
     {"filter"},
     {"pipeline", "progress", "stream"},
-    {"streams"},
+    {"report", "streams"},
     {"service"},
     {"cli"},
     {"__main__"},

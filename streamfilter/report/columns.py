@@ -19,6 +19,7 @@ Bools = npt.NDArray[np.bool_]
 
 MAX_NAMES = 200
 """Different reasons, causes or tasks that are told apart, far more than there are."""
+NUMBER, OPTIONAL_NAME = (int, float), (str, type(None))
 FARTHEST_SECONDS = 1e11
 """A time stamp beyond this is none."""
 
@@ -91,27 +92,32 @@ class ColumnsBuilder:
         """
         if not isinstance(fields, dict) or not _is_record(fields):
             return False
-        utility = fields["utility"] or {}
-        numbers = (
-            _number(self._reasons, fields["reason"]),
-            _number(self._reasons, fields["would_drop"]) if fields.get("would_drop") else -1,
-            _number(self._causes, fields.get("cause") or ""),
-        )
-        if None in numbers or len(self._utility.keys() | utility.keys()) > MAX_NAMES:
+        get = fields.get
+        utility, spared_for = get("utility") or {}, get("would_drop")
+        reason = _number(self._reasons, fields["reason"])
+        spared = _number(self._reasons, spared_for) if spared_for else -1
+        cause = _number(self._causes, get("cause") or "")
+        if reason is None or spared is None or cause is None or not self._has_room(utility):
             return False
-        reason, spared, cause = numbers
-        for task in utility.keys() - self._utility.keys():
-            self._utility[task] = array("f", [math.nan]) * len(self)
         for task, values in self._utility.items():
             values.append(utility.get(task, math.nan))
         self._input.append(self._inputs.setdefault((log, fields["input"]), len(self._inputs)))
         self._index.append(fields["index"])
-        self._pts.append(_or_nan(fields.get("pts_seconds")))
-        self._arrived.append(_or_nan(fields.get("time")))
+        self._pts.append(_or_nan(get("pts_seconds")))
+        self._arrived.append(_or_nan(get("time")))
         self._keep.append(fields["keep"])
-        self._reason.append(reason or 0)
-        self._spared.append(spared or 0)
-        self._cause.append(cause or 0)
+        self._reason.append(reason)
+        self._spared.append(spared)
+        self._cause.append(cause)
+        return True
+
+    def _has_room(self, utility: Mapping[str, float]) -> bool:
+        """Make sure there is a column for every task; False when there would be too many."""
+        for task in utility:
+            if task not in self._utility:
+                if len(self._utility) >= MAX_NAMES:
+                    return False
+                self._utility[task] = array("f", [math.nan]) * len(self)
         return True
 
     def build(self) -> Columns:
@@ -139,26 +145,28 @@ def shown(text: str, most: int = 300) -> str:
 
 
 def _is_record(fields: dict[str, Any]) -> bool:
+    get = fields.get
+    index, utility = get("index"), get("utility")
     return (
-        isinstance(fields.get("input"), str)
-        and type(fields.get("index")) is int
-        and 0 <= fields["index"] < 2**40
-        and isinstance(fields.get("keep"), bool)
-        and isinstance(fields.get("reason"), str)
-        and all(isinstance(fields.get(key), str | None) for key in ("would_drop", "cause"))
-        and all(_is_time(fields.get(key)) for key in ("pts_seconds", "time"))
-        and _is_utility(fields.setdefault("utility", None))
+        type(index) is int
+        and 0 <= index < 2**40
+        and type(get("keep")) is bool
+        and type(get("input")) is str
+        and type(get("reason")) is str
+        and type(get("would_drop")) in OPTIONAL_NAME
+        and type(get("cause")) in OPTIONAL_NAME
+        and _is_time(get("pts_seconds"))
+        and _is_time(get("time"))
+        and (utility is None or _is_utility(utility))
     )
 
 
-def _is_time(value: object) -> bool:
-    return value is None or (type(value) in (int, float) and abs(value) < FARTHEST_SECONDS)  # type: ignore[arg-type]
+def _is_time(value: Any) -> bool:
+    return value is None or (type(value) in NUMBER and abs(value) < FARTHEST_SECONDS)
 
 
 def _is_utility(value: object) -> bool:
-    return value is None or (
-        isinstance(value, dict) and all(type(one) in (int, float) and 0 <= one <= 1 for one in value.values())
-    )
+    return type(value) is dict and all(type(one) in NUMBER and 0 <= one <= 1 for one in value.values())
 
 
 def _number(names: dict[str, int], name: str) -> int | None:

@@ -97,9 +97,9 @@ def read_records(text: str, into: ColumnsBuilder) -> list[Problem]:
         raise InputError(f"{name} holds no records: {what}; name what `streamfilter run --records` wrote")
     problems = []
     if bad:
-        problems.append(Problem(f"{name}: {bad} lines are no records and were left out; {found} frames were read"))
+        problems.append(Problem(f"{name}: {bad:,} lines are no records and were left out; {found:,} frames were read"))
     if is_cut:
-        text = f"{name} is cut short in its last line; the {found} frames before it were read"
+        text = f"{name} is cut short in its last line; the {found:,} frames before it were read"
         problems.append(Problem(text, is_failure=False))
     return problems
 

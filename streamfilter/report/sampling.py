@@ -29,14 +29,16 @@ class Pick:
     """Its row in the clip."""
     why: str
     """What it is an example of, for people."""
+    is_spare: bool = False
+    """Whether others of its kind were near it already."""
 
 
 def choose(clip: Clip, rule: Rule, count: int, wrong: Ints | None = None) -> list[Pick]:
     """Frames to show, in order of time.
 
     Dropped ones of every reason spread over time, the lowest-scored, those next to the threshold on both sides, those
-    kept as canary or in shadow mode, and those the user's consumer judges otherwise. All keep a distance of up to
-    `APART_SECONDS`, so there may be fewer than asked for; those of one kind keep a larger one as long as they can.
+    kept as canary or in shadow mode, and those the user's consumer judges otherwise. Frames of one kind keep a distance,
+    so there may be fewer than asked for.
 
     Args:
         clip: the frames.
@@ -53,7 +55,8 @@ def choose(clip: Clip, rule: Rule, count: int, wrong: Ints | None = None) -> lis
             break
         time = float(clip.seconds[pick.row])
         near = bisect_left(times, time)
-        if all(abs(time - other) > apart for other in times[max(0, near - 1) : near + 1]):
+        room = apart if pick.is_spare else 0
+        if all(abs(time - other) > room for other in times[max(0, near - 1) : near + 1]):
             times.insert(near, time)
             chosen.append(pick)
     return sorted(chosen, key=lambda pick: pick.row)
@@ -104,7 +107,7 @@ def _spread(clip: Clip, rows: Ints, why: str, most: int = 200) -> Iterator[Pick]
         elif len(taken) < most:
             taken.append(float(clip.seconds[row]))
             yield Pick(int(row), why)
-    yield from (Pick(row, why) for row in late[:most])
+    yield from (Pick(row, why, True) for row in late[:most])
 
 
 def _in_turns(kinds: Sequence[Iterable[Pick]]) -> Iterator[Pick]:

@@ -14,6 +14,8 @@ from streamfilter.report.columns import Bools, Columns, Floats, Ints
 
 TAINTED = (Reason.TAINTED, Reason.RELEASED, Reason.AWAITING_KEYFRAME)
 """Reasons that only frames inside a taint window have."""
+PAUSE_SECONDS = 10.0
+"""Between two frames further apart nothing was recorded: that is no doing of the filter."""
 MOST_GAPS = 20
 MOST_WINDOWS = 2000
 
@@ -96,8 +98,10 @@ def find_gaps(clip: Clip, most: int = MOST_GAPS) -> list[Gap]:
     found = runs(~clip.columns.keep)
     bounds = found.astype(np.float64)
     if clip.clock is not Clock.ORDER:
-        bounds[:, 0] = clip.seconds[np.maximum(found[:, 0] - 1, 0)]
-        bounds[:, 1] = clip.seconds[np.minimum(found[:, 1], len(clip) - 1)]
+        before, after = np.maximum(found[:, 0] - 1, 0), np.minimum(found[:, 1], len(clip) - 1)
+        first, last = clip.seconds[found[:, 0]], clip.seconds[found[:, 1] - 1]
+        bounds[:, 0] = np.where(first - clip.seconds[before] > PAUSE_SECONDS, first, clip.seconds[before])
+        bounds[:, 1] = np.where(clip.seconds[after] - last > PAUSE_SECONDS, last, clip.seconds[after])
     longest = np.argsort(bounds[:, 0] - bounds[:, 1], kind="stable")[:most]
     return [_gap(clip.columns, *map(int, found[row]), *map(float, bounds[row])) for row in longest]
 

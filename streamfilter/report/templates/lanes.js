@@ -1,4 +1,5 @@
-/** The strips under the scores: what became of the frames. A column of pixels shows the share of its frames. */
+/** The strips under the scores: what became of the frames. A column of pixels shows the share of its frames, and all of
+    one kind where a strip `marks` rare ones. */
 const lanesOf = (clip) => {
   const has = (values) => values.some((value) => value > 0);
   const lanes = [
@@ -12,6 +13,7 @@ const lanesOf = (clip) => {
   if (has(clip.spared)) {
     lanes.push({
       title: 'Passed as canary or in shadow mode',
+      marks: true,
       names: clip.reasons,
       prefix: '--reason-',
       category: (row) => (clip.spared[row] ? clip.reason[row] : -1),
@@ -86,7 +88,7 @@ const drawLane = (context, clip, lane, box, first, end, place, farthest) => {
   }
   for (let column = 0; column < width; column += 1) {
     const part = counts.subarray(column * (kinds + 1), (column + 1) * (kinds + 1));
-    const total = part.reduce((sum, value) => sum + value, 0);
+    const total = part.subarray(0, lane.marks ? kinds : kinds + 1).reduce((sum, value) => sum + value, 0);
     let bottom = box.top + box.height;
     for (let kind = 0; kind < kinds; kind += 1) {
       if (!part[kind]) continue;

@@ -4,7 +4,8 @@ const PANEL = 84;
 const LANE = 14;
 const GAP = 8;
 const AXIS = 30;
-const TICKS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400];
+const TICKS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400, 604800];
+const WHOLE_TICKS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 1e7, 1e8];
 
 /** A clip's scores over its time, one panel a task, with strips of what became of the frames. */
 class Timeline {
@@ -68,7 +69,8 @@ class Timeline {
     const axis = {
       size: AXIS,
       space: 90,
-      incrs: this.clip.clock === 'order' ? undefined : TICKS,
+      incrs: this.clip.clock === 'order' ? WHOLE_TICKS : TICKS,
+      splits: (_, __, from, to, step) => this.ticks(from, to, step),
       stroke: () => colour('--muted'),
       font: '12px system-ui, sans-serif',
       grid: { stroke: () => colour('--line'), width: 1 },
@@ -96,6 +98,16 @@ class Timeline {
       this.values(),
       this.chart,
     );
+  }
+
+  /** Where the axis has its ticks: at round times, of day for a live stream. */
+  ticks(from, to, step) {
+    const offset = this.clip.clock === 'wall' ? (this.clip.began + this.clip.utcOffset) % 86400 : 0;
+    const found = [];
+    for (let round = Math.ceil((from + offset) / step); round * step - offset <= to; round += 1) {
+      found.push(round * step - offset);
+    }
+    return found;
   }
 
   /** First row to draw, the row after the last, with a neighbour outside on either side. */
