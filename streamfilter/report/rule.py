@@ -13,6 +13,9 @@ from streamfilter.report.columns import Columns, Floats
 TOLERANCE = 1e-6
 """Records round utilities to six decimals."""
 
+PINNED = 0.05
+"""Decisions this close on both sides tell a threshold from others."""
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -49,6 +52,11 @@ class Rule:
         margins = self.margins(columns)
         useful = _is(columns, Reason.USEFUL) & (margins < -TOLERANCE)
         return int(np.count_nonzero(useful | (_is(columns, Reason.LOW_UTILITY) & (margins >= TOLERANCE))))
+
+    def is_pinned(self, columns: Columns) -> bool:
+        """Whether useful frames and frames of low utility lie close to the thresholds."""
+        near = np.abs(self.margins(columns)) < PINNED
+        return all(bool((near & _is(columns, reason)).any()) for reason in (Reason.USEFUL, Reason.LOW_UTILITY))
 
 
 def _is(columns: Columns, reason: Reason) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

@@ -37,7 +37,7 @@ def choose(clip: Clip, rule: Rule, count: int, wrong: Ints | None = None) -> lis
     """Frames to show, in order of time.
 
     Dropped ones of every reason spread over time, the lowest-scored, those next to the threshold on both sides, those
-    kept as canary or in shadow mode, and those the user's consumer judges otherwise. Frames of one kind keep a distance,
+    kept as canary or in shadow mode, and those the user's consumer judges otherwise. Those of one kind keep a distance,
     so there may be fewer than asked for.
 
     Args:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from streamfilter.config import DEFAULT_MODEL, Settings
 from streamfilter.errors import StreamFilterError
-from streamfilter.frame import Decision, Frame, Reason
+from streamfilter.frame import Decision, Frame
 from streamfilter.report.columns import Columns, ColumnsBuilder
 from streamfilter.report.rule import Rule
 from streamfilter.sinks._base import BaseSink
@@ -49,7 +49,7 @@ def rule_for(columns: Columns, settings: Settings, given: Sequence[str]) -> Rule
     """The thresholds behind some records, which do not hold them.
 
     What the user says counts; a model tells its own. When nothing is said, those of the default model are taken if they
-    explain every decision in the records, and none otherwise.
+    explain every decision in the records and there are decisions close to them on both sides, and none otherwise.
 
     Args:
         columns: the records.
@@ -69,8 +69,7 @@ def rule_for(columns: Columns, settings: Settings, given: Sequence[str]) -> Rule
         guess = _rule_of_model(settings)
     except StreamFilterError:
         return Rule(task=settings.task)
-    decided = {Reason.USEFUL, Reason.LOW_UTILITY} & {columns.reasons[number] for number in set(columns.reason.tolist())}
-    if set(guess.thresholds) == set(tasks) and decided and not guess.unexplained(columns):
+    if set(guess.thresholds) == set(tasks) and guess.is_pinned(columns) and not guess.unexplained(columns):
         origin = f"of {DEFAULT_MODEL}, the default; they explain every decision recorded"
         return Rule(guess.thresholds, guess.task, None, origin)
     return Rule(task=settings.task)

@@ -295,8 +295,8 @@ class Timeline {
   nearestPicture(time) {
     let best = -1;
     this.clip.pictures.forEach((picture, number) => {
-      const distance = Math.abs(picture.seconds - time);
-      if (picture.full && (best < 0 || distance < Math.abs(this.clip.pictures[best].seconds - time))) best = number;
+      const nearest = best < 0 ? Infinity : Math.abs(this.clip.pictures[best].seconds - time);
+      if (picture.full && Math.abs(picture.seconds - time) < nearest) best = number;
     });
     return best;
   }
