@@ -181,8 +181,8 @@ def test_pictures_are_of_all_kinds_and_keep_their_distance():
         "spread over time", "among the lowest scores", "just above the threshold", "just below the threshold",
     }  # fmt: skip
     assert all(utilities[pick.row] < 0.66 for pick in picks)
-    for why in {pick.why for pick in picks}:
-        assert min(np.diff([pick.row for pick in picks if pick.why == why])) >= 20
+    for is_kept in (True, False):
+        assert min(np.diff([pick.row for pick in picks if (utilities[pick.row] >= 0.5) == is_kept])) >= 25
 
 
 def test_a_rare_reason_gets_its_picture():

@@ -29,16 +29,14 @@ class Pick:
     """Its row in the clip."""
     why: str
     """What it is an example of, for people."""
-    is_spare: bool = False
-    """Whether others of its kind were near it already."""
 
 
 def choose(clip: Clip, rule: Rule, count: int, wrong: Ints | None = None) -> list[Pick]:
     """Frames to show, in order of time.
 
     Dropped ones of every reason spread over time, the lowest-scored, those next to the threshold on both sides, those
-    kept as canary or in shadow mode, and those the user's consumer judges otherwise. Those of one kind keep a distance,
-    so there may be fewer than asked for.
+    kept as canary or in shadow mode, and those the user's consumer judges otherwise. Kept ones keep a distance from
+    each other, and so do dropped ones, so there may be fewer than asked for.
 
     Args:
         clip: the frames.
@@ -49,15 +47,15 @@ def choose(clip: Clip, rule: Rule, count: int, wrong: Ints | None = None) -> lis
     span = float(clip.seconds[-1] - clip.seconds[0])
     apart = min(APART_SECONDS, span / (1.5 * count)) if count else 0.0
     kinds = [_spread(clip, rows, why) for rows, why in _kinds(clip, rule, wrong)]
-    chosen, times = list[Pick](), list[float]()
+    chosen, times = list[Pick](), {True: list[float](), False: list[float]()}
     for pick in _in_turns(kinds):
         if len(chosen) >= count:
             break
-        time = float(clip.seconds[pick.row])
-        near = bisect_left(times, time)
-        room = apart if pick.is_spare else 0
-        if all(abs(time - other) > room for other in times[max(0, near - 1) : near + 1]):
-            times.insert(near, time)
+        # A kept and a dropped frame side by side tell something; two of the same fate do not.
+        time, alike = float(clip.seconds[pick.row]), times[bool(clip.columns.keep[pick.row])]
+        near = bisect_left(alike, time)
+        if all(abs(time - other) > apart for other in alike[max(0, near - 1) : near + 1]):
+            alike.insert(near, time)
             chosen.append(pick)
     return sorted(chosen, key=lambda pick: pick.row)
 
@@ -107,7 +105,7 @@ def _spread(clip: Clip, rows: Ints, why: str, most: int = 200) -> Iterator[Pick]
         elif len(taken) < most:
             taken.append(float(clip.seconds[row]))
             yield Pick(int(row), why)
-    yield from (Pick(row, why, True) for row in late[:most])
+    yield from (Pick(row, why) for row in late[:most])
 
 
 def _in_turns(kinds: Sequence[Iterable[Pick]]) -> Iterator[Pick]:
