@@ -11,6 +11,9 @@ import numpy as np
 
 from streamfilter.report.columns import Columns, Floats, Ints, shown
 
+LONGEST_NAME = 160
+"""Letters of a path that are shown."""
+
 
 class Clock(StrEnum):
     """What the timeline of a clip counts."""
@@ -82,7 +85,7 @@ def _passes(columns: Columns, rows: Ints) -> list[Ints]:
 
 
 def _clip(columns: Columns) -> Clip:
-    where = shown(columns.inputs[columns.input[0]])
+    where = shown(columns.inputs[columns.input[0]], LONGEST_NAME)
     if len(np.unique(columns.input)) > 1 or (not _has(columns.pts_seconds) and not _has(columns.arrived)):
         is_folder = len(np.unique(columns.input)) > 1
         where = str(PurePath(where).parent) if is_folder else where

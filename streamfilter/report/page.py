@@ -107,7 +107,7 @@ def _shown(part: ClipPart, shown: Shown) -> dict[str, Any]:
         "reason": columns.reasons[columns.reason[row]],
         "spared": columns.reasons[spared] if spared >= 0 else "",
         "cause": columns.causes[columns.cause[row]],
-        "utility": {task: words.score(float(values[row])) for task, values in columns.utility.items()},
+        "utility": {task: words.score(float(columns.utility[task][row])) for task in part.timeline["tasks"]},
         "why": shown.pick.why,
         "wrong": shown.wrong,
         "problem": shown.problem,

@@ -63,6 +63,7 @@ def timeline(clip: Clip, rule: Rule, frames: int) -> dict[str, Any]:
         frames: how many frames may be in it, about.
     """
     columns = clip.columns
+    utility = {task: values for task, values in columns.utility.items() if np.isfinite(values).any()}
     rows, weights = thinned(columns, frames)
     whole = len(rows) == len(columns)
     return {
@@ -70,14 +71,14 @@ def timeline(clip: Clip, rule: Rule, frames: int) -> dict[str, Any]:
         "began": clip.began,
         "frames": len(columns),
         "points": len(rows),
-        "tasks": list(columns.utility),
+        "tasks": list(utility),
         "thresholds": {task: value for task, value in rule.thresholds.items() if task in rule.tasks(columns)},
         "reasons": list(columns.reasons),
         "causes": list(columns.causes),
         "taint": np.round(taint_windows(clip), 3).tolist(),
         "seconds": packed(clip.seconds[rows], "<f8"),
         "index": packed(columns.index[rows], "<f8"),
-        "utility": [packed(sixteen_bits(values[rows]), "<u2") for values in columns.utility.values()],
+        "utility": [packed(sixteen_bits(values[rows]), "<u2") for values in utility.values()],
         "keep": packed(columns.keep[rows], "u1"),
         "reason": packed(columns.reason[rows], "u1"),
         "spared": packed(columns.spared[rows] + 1, "u1"),

@@ -87,7 +87,7 @@ def duration(seconds: float) -> str:
 
 def length(clip: Clip, amount: float) -> str:
     """A stretch of a clip's timeline: a duration, or frames where there is no clock."""
-    return f"{amount:,.0f} frames" if clip.clock is Clock.ORDER else duration(amount)
+    return f"{amount:,.0f} frame{'s' * (amount != 1)}" if clip.clock is Clock.ORDER else duration(amount)
 
 
 def moment(clip: Clip, seconds: float) -> str:

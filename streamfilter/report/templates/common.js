@@ -7,7 +7,7 @@ addEventListener('themechange', () => colours.clear());
 const colour = (name) => {
   if (!colours.has(name)) {
     const probe = document.createElement('span');
-    probe.style.color = `var(${name}, var(--muted))`;
+    probe.style.color = /^--[\w-]+$/.test(name) ? `var(${name}, var(--muted))` : 'var(--muted)';
     root.append(probe);
     colours.set(name, getComputedStyle(probe).color);
     probe.remove();
@@ -86,5 +86,6 @@ const sentence = (clip, row) => {
   const fate = `${clip.keep[row] ? 'kept' : 'dropped'}: ${words(clip.reasons[clip.reason[row]])}`;
   const spared = clip.spared[row] ? `, would be dropped: ${words(clip.reasons[clip.spared[row] - 1])}` : '';
   const cause = clip.cause[row] ? `, cause: ${words(clip.causes[clip.cause[row]])}` : '';
-  return `${momentOf(clip, clip.seconds[row])} · frame ${clip.index[row]} · ${scores.join(', ')} · ${fate}${spared}${cause}`;
+  const parts = [momentOf(clip, clip.seconds[row]), `frame ${clip.index[row]}`, scores.join(', '), `${fate}${spared}${cause}`];
+  return parts.filter(Boolean).join(' · ');
 };

@@ -221,7 +221,9 @@ class Timeline {
     const { ctx, bbox } = plot;
     const ratio = devicePixelRatio;
     const [first, end] = this.bounds();
-    const place = (time) => plot.valToPos(time, 'x', true);
+    const origin = plot.valToPos(this.range[0], 'x', true);
+    const perSecond = (plot.valToPos(this.range[1], 'x', true) - origin) / (this.range[1] - this.range[0]);
+    const place = (time) => origin + (time - this.range[0]) * perSecond;
     ctx.save();
     ctx.font = `${12 * ratio}px system-ui, sans-serif`;
     ctx.textBaseline = 'middle';
