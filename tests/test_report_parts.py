@@ -206,6 +206,10 @@ def test_pictures_go_to_the_clips_that_lost_most():
     clips = [scored([0.9] * 10), scored([0.1] * 10), scored([0.1, 0.9])]
     assert shares(clips, 2) == [0, 1, 1]
     assert shares(clips, 10) == [3, 4, 3]
+    live = clip([record(0, 0.1, input="rtsp://cam", time=1e9)] * 3)
+    assert shares([live, *clips], 10) == [1, 3, 4, 3]
+    assert shares([live], 10) == [1]
+    assert shares([live, *clips], 0) == [0, 0, 0, 0]
 
 
 def test_thinning_keeps_extremes_and_counts():

@@ -10,7 +10,7 @@ from itertools import zip_longest
 import numpy as np
 
 from streamfilter.frame import Reason
-from streamfilter.report.clips import Clip
+from streamfilter.report.clips import Clip, Clock
 from streamfilter.report.columns import Ints
 from streamfilter.report.rule import Rule
 
@@ -117,11 +117,15 @@ def _in_turns(kinds: Sequence[Iterable[Pick]]) -> Iterator[Pick]:
 def shares(clips: Sequence[Clip], total: int) -> list[int]:
     """How many pictures each clip gets: those with most dropped frames first when there are fewer pictures than clips.
 
+    Live streams cannot be read again; they are asked for one, so that the page says why there is none.
+
     Args:
         clips: the clips.
         total: pictures there may be in all.
     """
+    lasting = np.array([clip.clock is not Clock.WALL for clip in clips])
     dropped = np.array([np.count_nonzero(~clip.columns.keep) for clip in clips])
-    given = np.full(len(clips), total // max(1, len(clips)))
-    given[np.argsort(-dropped, kind="stable")[: total - int(given.sum())]] += 1
+    given = np.where(lasting, total // max(1, int(lasting.sum())), min(total, 1))
+    most_dropped = [place for place in np.argsort(-dropped, kind="stable") if lasting[place]]
+    given[most_dropped[: total - int(given[lasting].sum())]] += 1
     return [int(number) for number in given]
