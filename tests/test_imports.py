@@ -18,7 +18,7 @@ LAYERS = (
     {"batch"},
     {"filter"},
     {"calibration", "pipeline", "progress", "stream"},
-    {"streams"},
+    {"report", "streams"},
     {"audit", "service"},
     {"cli"},
     {"__main__"},
