@@ -1,5 +1,6 @@
 """Shadow mode and canaries: what is spared, what of it is drawn, and that nothing else changes."""
 
+import json
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -181,13 +182,14 @@ def test_answers_are_counted_once_and_others_for_what_they_are() -> None:
         monitor.saw(frame(index), low(index, kept=index < 4))
     monitor.saw(frame(10), USEFUL)
     for index, useful in ((0, True), (1, False), (1, False), (0, False), (7, True), (99, True), (10, True)):
-        monitor.report(frame(index), useful)
+        monitor.report(frame(index), np.bool_(useful))
     trust = monitor.trust()
     assert trust.counts == {
         "passed": 4, "answered": 2, "wrongful": 1, "kept_answered": 1, "unknown": 2, "repeated": 1, "contradicting": 1
     }  # fmt: skip
     assert (trust.canary.dropped, trust.canary.canaries, trust.canary.wrongful_rate) == (10, 4, 0.5)
     assert trust.is_credible is None
+    assert json.loads(json.dumps(trust.as_dict()))["wrongful"] == 1
     assert "1 of 2 answered canaries useful: 50.0% of the drops wrongful (10.0% to 90.0%)" in str(trust)
 
 
