@@ -94,7 +94,8 @@ class CanaryMonitor:
 
     def report(self, frame: Frame, useful: bool) -> None:
         """Note that a frame that was passed, canary or not, was of use to the consumer after all, or was not."""
-        key = (frame.input, frame.index)
+        # NumPy's own kind of bool would make NumPy's own kinds of all counts.
+        key, useful = (frame.input, frame.index), bool(useful)
         with self._lock:
             found = self._canaries.get(key) or self._kept.get(key)
             if found is None:
