@@ -252,7 +252,10 @@ def test_the_consumer_is_judged_on_the_frames_it_saw(tmp_path):
     outputs = [
         {"input": "clip.mp4", "index": index, "error": index in (1, 2), "detections": [], "x": 1} for index in range(4)
     ]
-    path = write_lines(tmp_path / "consumer.jsonl", [*outputs, {"input": "clip.mp4", "index": 0}])
+    outputs[2] = {"input": "clip.mp4", "index": 2, "useful": False}
+    degraded = {"input": "clip.mp4", "index": 0, "distortion": "jpeg=6", "error": True}
+    boxes = {"input": "clip.mp4", "index": 4, "detections": []}
+    path = write_lines(tmp_path / "consumer.jsonl", [*outputs, degraded, boxes, {"input": "clip.mp4", "index": 0}])
     verdicts, (problem,) = read_verdicts(str(path))
     assert "1 lines are no consumer outputs" in problem.text
     assert verdicts.of(found).tolist() == [0, 1, 1, 0, -1]

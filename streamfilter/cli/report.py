@@ -16,6 +16,8 @@ from streamfilter.errors import ConfigError
 from streamfilter.progress import ProgressLine
 
 MAX_PICTURES = 500
+TELLS_NO_MODEL = {"threshold", "task", "device", "threads"}
+"""Options that say nothing of the model that made some records."""
 
 
 @click.command()
@@ -42,9 +44,10 @@ def report(
 
     _check(inputs, out, moved_to, consumer_outputs)
     settings = Settings.load(config_path, **flags)
-    given = tuple(name for name, value in flags.items() if value is not None)
+    told = {name for name, value in flags.items() if value is not None} - TELLS_NO_MODEL
+    is_run_told = bool(told) or config_path is not None
     with StopOnSignal() as stop, ProgressLine() as progress:
-        order = Order(inputs, settings, given, pictures, Path(moved_to) if moved_to else None, consumer_outputs)
+        order = Order(inputs, settings, is_run_told, pictures, Path(moved_to) if moved_to else None, consumer_outputs)
         made = make(order, Path(out), stop.event, progress.show)
     for problem in made.problems:
         click.echo(f"{'Error' if problem.is_failure else 'Warning'}: {problem.text}", err=True)

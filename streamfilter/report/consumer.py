@@ -49,6 +49,9 @@ class Verdicts:
 def read_verdicts(path: str) -> tuple[Verdicts, list[Problem]]:
     """The verdicts of a file of consumer outputs: one JSON object a line with `input`, `index` and `error`.
 
+    Where there is no `error`, `useful` says the contrary. Lines of degraded versions (`distortion`) are not about the
+    frames themselves, and lines with `detections` alone have boxes but no verdict.
+
     Args:
         path: the file. An input may be named as in the records, or by its file name alone.
 
@@ -66,12 +69,12 @@ def read_verdicts(path: str) -> tuple[Verdicts, list[Problem]]:
     bad = 0
     with opened(path) as file:
         for value, _ in json_lines(file):
-            if not isinstance(value, dict) or not _is_verdict(value):
+            if not isinstance(value, dict) or not _is_output(value):
                 bad += 1
-                continue
-            numbers.append(inputs.setdefault(value["input"], len(inputs)))
-            indices.append(value["index"])
-            wrong.append(value["error"])
+            elif "distortion" not in value and (verdict := _verdict(value)) is not None:
+                numbers.append(inputs.setdefault(value["input"], len(inputs)))
+                indices.append(value["index"])
+                wrong.append(verdict)
     if not wrong:
         raise InputError(
             f"{shown(path)} holds no consumer outputs: a line is {{'input': ..., 'index': 0, 'error': false}}"
@@ -93,7 +96,7 @@ def read_boxes(path: str, wanted: Collection[Key]) -> dict[Key, dict[str, list[d
     found = {}
     with opened(path) as file:
         for value, _ in json_lines(file):
-            if isinstance(value, dict) and _is_verdict(value):
+            if isinstance(value, dict) and _is_output(value) and "distortion" not in value:
                 key = names.get((value["input"], value["index"]))
                 lists = {name: _boxes(value[name]) for name in ("reference", "detections") if name in value}
                 if key is not None and lists:
@@ -152,14 +155,18 @@ def _as_filtered(wrong: Floats, keep: Bools) -> dict[str, float | int | None]:
     }
 
 
-def _is_verdict(value: dict[str, Any]) -> bool:
+def _is_output(value: dict[str, Any]) -> bool:
     index = value.get("index")
-    return (
-        isinstance(value.get("input"), str)
-        and type(index) is int
-        and 0 <= index < 2**40
-        and isinstance(value.get("error"), bool)
-    )
+    is_placed = isinstance(value.get("input"), str) and type(index) is int and 0 <= index < 2**40
+    return is_placed and (_verdict(value) is not None or isinstance(value.get("detections"), list))
+
+
+def _verdict(value: dict[str, Any]) -> bool | None:
+    """Whether the consumer was wrong; None when the line does not say."""
+    error, useful = value.get("error"), value.get("useful")
+    if isinstance(error, bool):
+        return error
+    return not useful if isinstance(useful, bool) else None
 
 
 def _keys(numbers: Ints, indices: Ints) -> Ints:

@@ -30,8 +30,8 @@ class Order:
     """Records, clips, or both."""
     settings: Settings
     """How clips are scored, and what is known of the records' run."""
-    given: Sequence[str] = ()
-    """Names of the settings that the user gave."""
+    is_run_told: bool = False
+    """Whether the user named the model of the records' run, or whatever else brings its thresholds."""
     pictures: int = 48
     """Most pictures in the page."""
     moved_to: Path | None = None
@@ -112,7 +112,7 @@ def _score(
 
 def _evidence(order: Order, builder: ColumnsBuilder, scored: Rule | None, problems: list[Problem]) -> Evidence:
     columns = builder.build()
-    rule = scored or rule_for(columns, order.settings, order.given)
+    rule = scored or rule_for(columns, order.settings, order.is_run_told)
     verdicts = None
     if order.consumer_outputs is not None:
         verdicts, told = read_verdicts(order.consumer_outputs)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from streamfilter.config import DEFAULT_MODEL, Settings
@@ -40,12 +39,12 @@ class ColumnsSink(BaseSink):
 
 def rule_of(stream_filter: StreamFilter) -> Rule:
     """The thresholds a filter decides by."""
-    settings, policy = stream_filter.settings, stream_filter.policy
-    origin = "the model's own" if settings.threshold is None else "given"
-    return Rule(dict(policy.thresholds), policy.task, stream_filter.scorer.spec.name, origin)
+    policy, spec = stream_filter.policy, stream_filter.scorer.spec
+    origin = "the model's own" if policy.thresholds == spec.thresholds else "given"
+    return Rule(dict(policy.thresholds), policy.task, spec.name, origin)
 
 
-def rule_for(columns: Columns, settings: Settings, given: Sequence[str]) -> Rule:
+def rule_for(columns: Columns, settings: Settings, is_run_told: bool) -> Rule:
     """The thresholds behind some records, which do not hold them.
 
     What the user says counts; a model tells its own. When nothing is said, those of the default model are taken if they
@@ -54,19 +53,19 @@ def rule_for(columns: Columns, settings: Settings, given: Sequence[str]) -> Rule
     Args:
         columns: the records.
         settings: the user's settings, defaults filled in.
-        given: names of those that the user gave.
+        is_run_told: whether they name the model, or whatever else brings its thresholds.
 
     Raises:
+        ConfigError: the settings do not fit the model.
         ModelError: the model named cannot be loaded.
     """
     tasks = list(columns.utility)
-    if settings.threshold is not None and "model" not in given:
+    if is_run_told:
+        return _rule_from(settings)
+    if settings.threshold is not None:
         return Rule(dict.fromkeys(tasks, settings.threshold), settings.task, None, "given")
-    if "model" in given:
-        spec_rule = _rule_of_model(settings)
-        return Rule(spec_rule.thresholds, settings.task, spec_rule.model, spec_rule.origin)
     try:
-        guess = _rule_of_model(settings)
+        guess = _rule_from(settings)
     except StreamFilterError:
         return Rule(task=settings.task)
     if set(guess.thresholds) == set(tasks) and guess.is_pinned(columns) and not guess.unexplained(columns):
@@ -75,10 +74,7 @@ def rule_for(columns: Columns, settings: Settings, given: Sequence[str]) -> Rule
     return Rule(task=settings.task)
 
 
-def _rule_of_model(settings: Settings) -> Rule:
-    from streamfilter.scorer import Scorer
+def _rule_from(settings: Settings) -> Rule:
+    from streamfilter.filter import StreamFilter
 
-    spec = Scorer(settings.model, "cpu", 1).spec
-    if settings.threshold is not None:
-        return Rule(dict.fromkeys(spec.tasks, settings.threshold), settings.task, spec.name, "given")
-    return Rule(dict(spec.thresholds), settings.task, spec.name, "the model's own")
+    return rule_of(StreamFilter(settings.replace(device="cpu", threads=1)))
