@@ -30,7 +30,7 @@ $(VENV)/.demo: pyproject.toml constraints.txt
 
 $(VENV)/.test: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) --editable '.[cpu,train,dev,metrics,mqtt,webhook]'
+	$(PIP) --editable '.[cpu,train,dev,metrics,mqtt,report,webhook]'
 	touch $@ $(VENV)/.demo
 
 clean:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import click
 
 from benchmarks.outcome import RESULTS, record
+from benchmarks.trust_cases.canary import measure_canary
 from benchmarks.trust_cases.coverage import coverage
 from benchmarks.trust_cases.errors import errors
 from benchmarks.trust_cases.judged import EVERY_SECONDS
@@ -54,6 +56,16 @@ def measure_errors(**flags: Any) -> None:
     The kit with its clips and detectors lies in ../shared/kit, or where STREAMFILTER_KIT says.
     """
     _measure("errors", errors, **flags)
+
+
+@main.command()
+@click.option("--seeds", default=250, show_default=True, help="Runs a row, each with its own draw.")
+@click.option("--loops", default=2, show_default=True, help="How often the clip is laid end to end.")
+@click.option("--out", type=click.Path(path_type=Path), default=RESULTS, show_default=True)
+def canary(seeds: int, loops: int, out: Path) -> None:
+    """Canaries on a clip whose wrongful drops are known."""
+    logging.basicConfig(level=logging.INFO)
+    record("trust", "canary", out, partial(measure_canary, seeds, loops), model="utility-nano", quick=seeds < 100)
 
 
 def _measure(

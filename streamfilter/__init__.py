@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from streamfilter.audit import Audit, audit_records
     from streamfilter.calibration import (
         Calibration,
         Choice,
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
         judge_frames,
         tabulate_frames,
     )
+    from streamfilter.canary import CanaryEstimate
+    from streamfilter.canary_monitor import CanaryMonitor
     from streamfilter.config import Settings
+    from streamfilter.drift import Drift
     from streamfilter.errors import CalibrationError, StreamFilterError
     from streamfilter.filter import StreamFilter
     from streamfilter.frame import Decision, Frame, Reason, Signs, StreamEvent
@@ -32,12 +36,17 @@ if TYPE_CHECKING:
     from streamfilter.spec import ModelSpec
     from streamfilter.stream_config import LiveSettings, StreamConfig
     from streamfilter.streams import Streams
+    from streamfilter.trust import Trust
 
 _ROOMS = {
+    "Audit": "audit",
     "Calibration": "calibration",
     "CalibrationError": "errors",
+    "CanaryEstimate": "canary",
+    "CanaryMonitor": "canary_monitor",
     "Choice": "calibration",
     "Decision": "frame",
+    "Drift": "drift",
     "Frame": "frame",
     "Goal": "calibration",
     "Judged": "calibration",
@@ -62,6 +71,8 @@ _ROOMS = {
     "Streams": "streams",
     "Summary": "metrics",
     "Table": "calibration",
+    "Trust": "trust",
+    "audit_records": "audit",
     "calibrate": "calibration",
     "choose_threshold": "calibration",
     "describe_threshold": "calibration",
@@ -75,10 +86,14 @@ _ROOMS = {
 }
 
 __all__ = [
+    "Audit",
     "Calibration",
     "CalibrationError",
+    "CanaryEstimate",
+    "CanaryMonitor",
     "Choice",
     "Decision",
+    "Drift",
     "Frame",
     "Goal",
     "Judged",
@@ -103,7 +118,9 @@ __all__ = [
     "Streams",
     "Summary",
     "Table",
+    "Trust",
     "__version__",
+    "audit_records",
     "calibrate",
     "choose_threshold",
     "describe_threshold",

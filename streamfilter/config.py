@@ -42,6 +42,15 @@ class Settings:
     """Threads of the scorer; 0 = one a core."""
     reuse: float = 0.0
     """Mean change, grey levels, up to which a frame takes over the last scored one's utility, 0-255; 0 = none does."""
+    error_budget: float = 0.005
+    """Share of taken-over decisions that may differ from the frame's own, 0-1: some are checked, and less change is
+    allowed where more differ; 1 = none is checked."""
+    shadow: bool = False
+    """Whether frames that would be dropped for what they look like are kept instead, and only recorded as such."""
+    canary: float = 0.0
+    """Share of the frames that would be dropped that is kept instead, drawn at random, 0-1."""
+    canary_seed: int = 0
+    """Of that draw: the same seed, source and frame index are drawn, or not, in every run."""
 
     def __post_init__(self) -> None:
         problems = [problem for problem in _problems(self) if problem]
@@ -77,6 +86,10 @@ def _problems(settings: Settings) -> list[str]:
         not_in("hysteresis", settings.hysteresis, 0.0, 1.0),
         not_in("max_gap_seconds", settings.max_gap_seconds, 0.0, 86_400.0),
         not_in("reuse", settings.reuse, 0.0, 255.0),
+        not_in("error_budget", settings.error_budget, 0.0, 1.0),
+        not_in("canary", settings.canary, 0.0, 1.0),
+        not_in("canary_seed", settings.canary_seed, 0, 2**63 - 1, whole=True),
+        "" if isinstance(settings.shadow, bool) else f"shadow is {settings.shadow!r}, expected true or false",
         not_in("batch_size", settings.batch_size, 1, 512, whole=True),
         not_in("threads", settings.threads, 0, 512, whole=True),
         not_one_of("task", settings.task, TASK_RULES),

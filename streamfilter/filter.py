@@ -11,6 +11,7 @@ import numpy as np
 
 from streamfilter.batch import Batch, Rules, StreamState
 from streamfilter.buffer import Buffer
+from streamfilter.canary import Sparing
 from streamfilter.config import Settings
 from streamfilter.errors import ConfigError, PictureError
 from streamfilter.frame import RGB, Decision, Frame
@@ -20,6 +21,7 @@ from streamfilter.preprocess import model_input, shrink
 from streamfilter.profile import Profile
 from streamfilter.scorer import Scorer
 from streamfilter.sources import PictureSource, Source, open_source
+from streamfilter.stages import Stages
 from streamfilter.stream_config import LiveSettings
 
 BATCH_WAIT_SECONDS = 0.05
@@ -50,7 +52,9 @@ class StreamFilter:
     def __init__(self, settings: Settings | None = None, **overrides: Any) -> None:
         self.settings = (settings or Settings()).replace(**overrides)
         self.scorer = Scorer(self.settings.model, self.settings.device, self.settings.threads)
-        self.policy = self.rules().policy
+        self._rules = self.rules()
+        self.policy = self._rules.policy
+        self.stages = Stages()
 
     def rules(self, live: LiveSettings | None = None, **overrides: Any) -> Rules:
         """What decides on the frames of one stream: these settings, but for what is the stream's own.
@@ -58,13 +62,14 @@ class StreamFilter:
         Args:
             live: how the stream is read and passed on; None = the defaults.
             overrides: settings of the policy by name (`threshold`, `profile`, `task`, `hysteresis`, `max_gap_seconds`,
-                `reuse`).
+                `reuse`, `shadow`, `canary`).
 
         Raises:
             ConfigError: a setting is out of range, the model has no such task, or the profile is another model's.
         """
         settings, live = self.settings.replace(**overrides), live or LiveSettings()
-        thresholds, task = self._thresholds(settings)
+        profile = None if settings.profile is None else Profile.read(settings.profile)
+        thresholds, task = self._thresholds(settings, profile)
         stricter = live.taint_threshold
         policy = Policy(
             thresholds=thresholds,
@@ -77,14 +82,14 @@ class StreamFilter:
             },
             max_damage=live.max_damage,
         )
-        return Rules(policy, live, settings.reuse)
+        sparing = Sparing(settings.shadow, settings.canary, settings.canary_seed)
+        return Rules(policy, live, settings.reuse, settings.error_budget, sparing, profile)
 
-    def _thresholds(self, settings: Settings) -> tuple[dict[str, float], str]:
+    def _thresholds(self, settings: Settings, profile: Profile | None) -> tuple[dict[str, float], str]:
         """The threshold of each task, and the rule of which tasks count."""
         spec, own = self.scorer.spec, settings.threshold
-        if settings.profile is None:
+        if profile is None:
             return {task: spec.thresholds[task] if own is None else own for task in spec.tasks}, settings.task
-        profile = Profile.read(settings.profile)
         profile.check(self.scorer.sha256)
         if settings.task not in (Settings.task, profile.task):
             raise ConfigError(
@@ -157,7 +162,7 @@ class StreamFilter:
         Returns:
             One decision a frame, and the state for the frames that follow.
         """
-        return self.decide_together([(Rules(self.policy, reuse=self.settings.reuse), frames, state)])[0]
+        return self.decide_together([(self._rules, frames, state)])[0]
 
     def decide_together(
         self, groups: Sequence[tuple[Rules, Sequence[Frame], StreamState]]
@@ -170,15 +175,17 @@ class StreamFilter:
         Returns:
             For each stream one decision a frame, and the state for the frames that follow.
         """
-        batches = [Batch(*group) for group in groups]
+        with self.stages.timed("compare", sum(len(frames) for rules, frames, _ in groups if rules.reuse)):
+            batches = [Batch(*group) for group in groups]
         for _ in range(2):
             self._score_missing(batches)
         return [batch.judge() for batch in batches]
 
     def _score_missing(self, batches: Sequence[Batch]) -> None:
         places = [(batch, index) for batch in batches for index in batch.missing()]
-        inputs = [_small(batch.frames[index], self.scorer.spec.input_size) for batch, index in places]
-        scores = iter(self.scorer.score([picture for picture in inputs if picture is not None]))
+        with self.stages.timed("score", len(places)):
+            inputs = [_small(batch.frames[index], self.scorer.spec.input_size) for batch, index in places]
+            scores = iter(self.scorer.score([picture for picture in inputs if picture is not None]))
         for (batch, index), picture in zip(places, inputs, strict=True):
             batch.settle(index, None if picture is None else self._by_task(next(scores)))
 

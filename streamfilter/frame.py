@@ -94,7 +94,7 @@ class StreamEvent:
     """The stream's name."""
     kind: str
     """`connecting`, `connected`, `playing`, `waiting` (for the next try), `failed`, `closed`, `ended`, `unhealthy`,
-    `healthy`, `added`, `removed`."""
+    `healthy`, `added`, `removed`; of its drops `bound_doubtful`, `bound_credible`, `drifted`, `settled`."""
     detail: str
     """One line, without passwords."""
 
@@ -226,7 +226,10 @@ class Decision:
     """Share of the picture that the decoder made up since data went missing, 0-1; None when nothing is missing."""
     is_reused: bool = False
     """Whether the utility is that of an earlier frame that looked alike."""
+    reuse_agrees: bool | None = None
+    """Whether the utility that it could have taken over leads to the same decision; None when that was not checked."""
     spared: Reason | None = None
-    """Why it would have been dropped, had it not been kept as `canary` or `shadow`; None for all other frames."""
+    """Why it would have been dropped, had it not been kept as `canary` or `shadow`; None for all other frames. One that
+    is lost afterwards on its way to the consumer (`stale` ...) keeps it."""
     cause: Cause | None = None
     """What makes it useless, when it is; None when it is useful, or nothing was found."""

@@ -6,11 +6,12 @@ import threading
 import time
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from streamfilter.frame import Decision, Frame, Reason, StreamEvent
+from streamfilter.trust import TRUST_EVENTS, Trust
 
 LATENCY_BOUNDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 """Upper bounds of the latency histogram, seconds."""
@@ -27,8 +28,14 @@ class Summary:
     """Kept frames for each reason."""
     dropped_by_reason: Counter[Reason] = field(default_factory=Counter)
     """Dropped frames for each reason."""
+    spared_by_reason: Counter[Reason] = field(default_factory=Counter)
+    """Kept canaries and frames of shadow mode, for each reason they would have been dropped for."""
     frames_reused: int = 0
     """Frames that took over the utility of an earlier one that looked alike."""
+    reuse_checked: int = 0
+    """Frames that could have, and were scored to see whether that would have been right."""
+    reuse_differing: int = 0
+    """Those of them on which the decision would have been another."""
     failures: list[str] = field(default_factory=list)
     """One line for each input that could not be opened or read to its end."""
     interrupted: bool = False
@@ -42,7 +49,11 @@ class Summary:
     def count(self, decision: Decision) -> None:
         """Add one decided frame."""
         (self.kept_by_reason if decision.keep else self.dropped_by_reason)[decision.reason] += 1
+        if decision.keep and decision.spared is not None:
+            self.spared_by_reason[decision.spared] += 1
         self.frames_reused += decision.is_reused
+        self.reuse_checked += decision.reuse_agrees is not None
+        self.reuse_differing += decision.reuse_agrees is False
         self.seconds = time.monotonic() - self._started_at
 
     @property
@@ -67,7 +78,10 @@ class Summary:
             "frames_kept": self.frames_kept,
             "kept_by_reason": _plain(self.kept_by_reason),
             "dropped_by_reason": _plain(self.dropped_by_reason),
+            "spared_by_reason": _plain(self.spared_by_reason),
             "frames_reused": self.frames_reused,
+            "reuse_checked": self.reuse_checked,
+            "reuse_differing": self.reuse_differing,
             "seconds": round(self.seconds, 3),
             "fps": round(self.fps, 1),
             "failures": list(self.failures),
@@ -77,8 +91,12 @@ class Summary:
     def __str__(self) -> str:
         text = f"{self.frames_read} frames read, {self.frames_kept} kept{_causes(self.kept_by_reason)}"
         text += f", {self.dropped_by_reason.total()} dropped{_causes(self.dropped_by_reason)}"
+        if self.spared_by_reason:
+            text += f", {self.spared_by_reason.total()} spared{_causes(self.spared_by_reason)}"
         if self.frames_reused:
             text += f", {self.frames_reused} by the utility of a frame that looked alike"
+            if self.reuse_checked:
+                text += f" ({self.reuse_checked} more checked: {self.reuse_differing} would differ)"
         return f"{text}; {self.seconds:.1f} s, {self.fps:.0f} fps"
 
 
@@ -106,13 +124,30 @@ class StreamStatus:
     """Frames waiting anywhere."""
     last_frame_seconds: float | None
     """Time since the last frame was decided on; None before the first."""
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    """Utility at or above which a frame is useful, for each task that counts."""
+    trust: Trust | None = None
+    """Whether its drops are still what its profile promised; None where nobody watches."""
+
+
+class Watcher(Protocol):
+    """Looks on while streams run. It is called in their threads: it has to be quick, and must not raise."""
+
+    def looked(self, stream: str, frames: Sequence[Frame], decisions: Sequence[Decision], now: float) -> None:
+        """Frames were decided on; dropped ones still have their pixels."""
+
+    def counted(self, stream: str, frame: Frame, decision: Decision, now: float) -> None:
+        """A frame's decision is final: it was delivered, or dropped at last."""
 
 
 class StreamMeter:
     """Collects what `StreamStatus` tells; written by reader, scorer and delivery, read by anyone."""
 
-    def __init__(self, name: str, uri: str) -> None:
+    def __init__(
+        self, name: str, uri: str, thresholds: Mapping[str, float] | None = None, watcher: Watcher | None = None
+    ) -> None:
         self.name, self.uri = name, uri
+        self._thresholds, self._watcher = thresholds or {}, watcher
         self.state, self.detail = "starting", ""
         self.decided = 0
         """Frames scored or decided unscored so far."""
@@ -125,20 +160,24 @@ class StreamMeter:
         self._was_tainted = False
 
     def heard(self, event: StreamEvent) -> None:
-        """Note an event of the stream."""
+        """Note an event of the stream; what becomes of trust in its drops does not change its state."""
+        if event.kind in TRUST_EVENTS:
+            return
         self.state = "playing" if event.kind == "healthy" else event.kind
         if event.kind in ("waiting", "failed", "unhealthy"):
             self.detail = event.detail
         elif event.kind in ("playing", "healthy"):
             self.detail = ""
 
-    def looked(self, frames: Sequence[Frame], is_tainted: bool, now: float) -> None:
+    def looked(self, frames: Sequence[Frame], decisions: Sequence[Decision], is_tainted: bool, now: float) -> None:
         """Note a batch that was decided on, and whether it ended inside a taint window."""
         with self._lock:
             if self._was_tainted and self._last is not None:
                 self._taint_seconds += now - self._last
             self._was_tainted, self._last = is_tainted, now
             self.decided += len(frames)
+        if self._watcher is not None:
+            self._watcher.looked(self.name, frames, decisions, now)
 
     def count(self, frame: Frame, decision: Decision, now: float) -> None:
         """Note a frame's final decision."""
@@ -148,16 +187,21 @@ class StreamMeter:
                 latency = now - frame.arrived_seconds
                 self._latencies[bisect_left(LATENCY_BOUNDS, latency)] += 1
                 self._latency_sum += latency
+        if self._watcher is not None:
+            self._watcher.counted(self.name, frame, decision, now)
 
     def status(self, queue_depth: int, reconnects: int) -> StreamStatus:
         """All of it, now."""
         now = time.monotonic()
         with self._lock:
             counts = Summary(Counter(self._counts.kept_by_reason), Counter(self._counts.dropped_by_reason))
-            counts.seconds, counts.frames_reused = self._counts.seconds, self._counts.frames_reused
+            for name in ("seconds", "frames_reused", "reuse_checked", "reuse_differing"):
+                setattr(counts, name, getattr(self._counts, name))
+            counts.spared_by_reason = Counter(self._counts.spared_by_reason)
             return StreamStatus(
                 self.name, self.uri, self.state, self.detail, counts, tuple(self._latencies), self._latency_sum,
                 reconnects, self._taint_seconds, queue_depth, None if self._last is None else now - self._last,
+                self._thresholds,
             )  # fmt: skip
 
 

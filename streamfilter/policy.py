@@ -96,6 +96,13 @@ def is_useful(policy: Policy, utility: Mapping[str, float], slack: float = 0.0) 
     return all(reached) if policy.task == "all" else any(reached)
 
 
+def joint_utility(utility: Mapping[str, float], task: str) -> float:
+    """The utility that a task rule goes by: the highest for `any`, the lowest for `all`, or the one task's."""
+    if task in ("any", "all"):
+        return (min if task == "all" else max)(utility.values(), default=0.0)
+    return utility.get(task, 0.0)
+
+
 def _is_blind(policy: Policy, state: PolicyState, clock_seconds: float | None) -> bool:
     if policy.max_gap_seconds <= 0 or clock_seconds is None or state.dark_since_seconds is None:
         return False

@@ -8,19 +8,23 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+from streamfilter import __version__
 from streamfilter.config import Settings, read_toml
 from streamfilter.errors import ConfigError, StreamFilterError
 from streamfilter.filter import StreamFilter
+from streamfilter.frame import StreamEvent
 from streamfilter.metrics import Summary
+from streamfilter.monitor import Board, Monitor, new_token
 from streamfilter.serving import Server
 from streamfilter.sinks import SinkOptions
 from streamfilter.stream_config import LiveSettings, StreamConfig, names_for, read_streams
 from streamfilter.streams import Streams
+from streamfilter.web import is_loopback, parse_listen
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +62,12 @@ class StreamsJob:
     metrics: str | None
     """Where to serve metrics, `[HOST:]PORT`; None = nowhere."""
     options: SinkOptions
+    monitor: str | None = None
+    """Where to serve the monitor page, `[HOST:]PORT`; None = nowhere."""
+    monitor_token: str | None = None
+    """What the page asks for; None = nothing on this machine, and elsewhere a token made up at the start."""
+    only_watches: bool = False
+    """Whether kept frames go nowhere, and the page stays when every stream has ended."""
 
     PLACE: ClassVar[str] = "{name}"
 
@@ -68,18 +78,26 @@ class StreamsJob:
             The counts of all streams, and a line for each that failed.
 
         Raises:
-            ConfigError: settings are wrong, all of them told at once, or the metrics' port cannot be had.
+            ConfigError: settings are wrong, all of them told at once, or a port cannot be had.
             StreamFilterError: no stream at all could be started.
         """
         settings, configs = self._read()
-        streams = Streams(StreamFilter(settings), self.options)
-        problems = streams.replace(configs)
-        streams.summary.failures += problems.values()
-        if len(problems) == len(configs):
-            raise StreamFilterError("; ".join(problems.values()))
-        with self._server(streams) as server, _hangups() as hung_up:
+        stream_filter = StreamFilter(settings)
+        with ExitStack() as stack:
+            board = None
+            if self.monitor is not None:
+                board = stack.enter_context(Board({"model": settings.model, "version": __version__}))
+            streams = Streams(stream_filter, self.options, board.heard if board else _ignore, board)
+            if board is not None:
+                stack.enter_context(self._open_monitor(board, streams))
+            server = None if self.metrics is None else stack.enter_context(self._open_server(streams))
+            hung_up = stack.enter_context(_hangups())
+            problems = streams.replace(configs)
+            streams.summary.failures += problems.values()
+            if len(problems) == len(configs):
+                raise StreamFilterError("; ".join(problems.values()))
             ticker = _Ticker(self, streams, server, hung_up)
-            return streams.run(stop, ticker, waits_for_more=has_streams(self.config_path))
+            return streams.run(stop, ticker, waits_for_more=self.only_watches or has_streams(self.config_path))
 
     def reload(self, streams: Streams) -> None:
         """Read the streams' file again; one with mistakes changes nothing."""
@@ -105,6 +123,8 @@ class StreamsJob:
             if self.live:
                 raise ConfigError(f"{', '.join(self.live)}: write it under [live] in {self.config_path}")
             settings, configs = read_streams(Path(str(self.config_path)))
+            if self.only_watches:
+                configs = [replace(config, out=(), records=None) for config in configs]
             return Settings(**{**asdict(settings), **given}), configs
         if len(self.inputs) > 1:
             same = [
@@ -122,13 +142,18 @@ class StreamsJob:
         records = None if self.records is None else self.records.replace(self.PLACE, name)
         return StreamConfig(name, uri, outs, records, live)
 
-    def _server(self, streams: Streams) -> Any:
-        if self.metrics is None:
-            return nullcontext()
-        host, _, port = self.metrics.rpartition(":")
-        if not port.isdecimal() or not 0 <= int(port) <= 65535:
-            raise ConfigError(f"metrics {self.metrics!r}, expected PORT or HOST:PORT")
-        return Server(streams.statuses, int(port), host or "127.0.0.1")
+    def _open_server(self, streams: Streams) -> Server:
+        host, port = parse_listen(str(self.metrics), "metrics")
+        return Server(streams.statuses, port, host)
+
+    def _open_monitor(self, board: Board, streams: Streams) -> Monitor:
+        host, port = parse_listen(str(self.monitor), "monitor")
+        is_made_up = self.monitor_token is None and not is_loopback(host)
+        token = new_token() if is_made_up else self.monitor_token
+        monitor = Monitor(board, streams.statuses, port, host, token)
+        # Not logged: logs are kept and passed on, and a token is for whoever started this.
+        print(f"monitor: {monitor.address}{f'?token={token}' if is_made_up else ''}", file=sys.stderr, flush=True)
+        return monitor
 
 
 class _Ticker:
@@ -151,9 +176,15 @@ class _Ticker:
     def _report(self) -> None:
         for status in self._streams.statuses():
             line = f"{status.name}: {status.state}, {status.counts}"
+            if status.trust is not None and status.trust.has_answers:
+                line += f"; {status.trust}"
             log.info("%s", line)
             if sys.stderr.isatty() and not log.isEnabledFor(logging.INFO):
                 print(line, file=sys.stderr)
+
+
+def _ignore(event: StreamEvent) -> None:
+    """Nobody looks on."""
 
 
 @contextmanager

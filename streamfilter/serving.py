@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from socketserver import ThreadingMixIn
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from streamfilter.errors import ConfigError, MissingExtraError
+from streamfilter.errors import MissingExtraError
 from streamfilter.metrics import LATENCY_BOUNDS, StreamStatus
+from streamfilter.web import LOOPBACK, Listener
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -39,7 +37,7 @@ class Server:
         ConfigError: the port cannot be had.
     """
 
-    def __init__(self, statuses: Statuses, port: int, host: str = "127.0.0.1") -> None:
+    def __init__(self, statuses: Statuses, port: int, host: str = LOOPBACK) -> None:
         try:
             from prometheus_client import CollectorRegistry, make_wsgi_app
         except ImportError as error:
@@ -51,13 +49,8 @@ class Server:
         self._statuses = statuses
         self._metrics = make_wsgi_app(registry)
         self._ticked = time.monotonic()
-        try:
-            self._server = make_server(host, port, self._answer, _Threaded, _Quiet)
-        except OSError as error:
-            raise ConfigError(f"cannot listen on {host}:{port} ({error.strerror}); choose another port") from error
-        self.port: int = self._server.server_port
-        self._thread = threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True)
-        self._thread.start()
+        self._listener = Listener(self._answer, port, host, "metrics")
+        self.port: int = self._listener.port
 
     def tick(self) -> None:
         """Say that the loop has come round; `/healthz` fails when it has not for ten seconds."""
@@ -65,9 +58,7 @@ class Server:
 
     def close(self) -> None:
         """Stop listening."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(5)
+        self._listener.close()
 
     def __enter__(self) -> Self:
         return self
@@ -107,17 +98,6 @@ def _short(status: StreamStatus) -> float | None:
     return None if status.last_frame_seconds is None else round(status.last_frame_seconds, 3)
 
 
-class _Threaded(ThreadingMixIn, WSGIServer):
-    daemon_threads = True
-
-
-class _Quiet(WSGIRequestHandler):
-    timeout = 10
-
-    def log_message(self, format: str, *args: object) -> None:
-        """No line for each scrape."""
-
-
 class _Collector:
     """The states of the streams as Prometheus wants them."""
 
@@ -153,7 +133,41 @@ class _Collector:
             for one in STATES:
                 state.add_metric([status.name, one], float(status.state == one))
             latency.add_metric([status.name], _buckets(status.latency_counts), status.latency_sum)
-        yield from (frames, reconnects, taint, depth, state, latency)
+        yield from (frames, reconnects, taint, depth, state, latency, *_trust_metrics(statuses))
+
+
+def _trust_metrics(statuses: Sequence[StreamStatus]) -> Iterator[Metric]:
+    """What canaries and scores say of the drops; a stream has no sample where nothing is known."""
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+    counters = {
+        "passed": CounterMetricFamily("streamfilter_canaries", "Frames spared from being dropped", labels=["stream"]),
+        "answered": CounterMetricFamily("streamfilter_canaries_answered", "Those with feedback", labels=["stream"]),
+        "wrongful": CounterMetricFamily("streamfilter_canaries_wrongful", "Those that were useful", labels=["stream"]),
+    }
+    rate = GaugeMetricFamily(
+        "streamfilter_wrongful_drop_rate", "Share of the drops that were useful, 95 %", labels=["stream", "end"]
+    )
+    drift = GaugeMetricFamily(
+        "streamfilter_score_drift", "Distance of the scores from the profile's, 0-1", labels=["stream", "task"]
+    )
+    credible = GaugeMetricFamily(
+        "streamfilter_bound_credible", "1 while answers and scores allow what the profile promised", labels=["stream"]
+    )
+    for status in statuses:
+        if (trust := status.trust) is None:
+            continue
+        for name, counter in counters.items():
+            counter.add_metric([status.name], trust.counts[name])
+        if trust.canary.wrongful_rate is not None:
+            low, high = trust.canary.interval
+            for end, value in (("low", low), ("estimate", trust.canary.wrongful_rate), ("high", high)):
+                rate.add_metric([status.name, end], value)
+        for task, distance in (trust.drift.distances if trust.drift else {}).items():
+            drift.add_metric([status.name, task], distance)
+        if trust.is_credible is not None:
+            credible.add_metric([status.name], float(trust.is_credible))
+    yield from (*counters.values(), rate, drift, credible)
 
 
 def _buckets(counts: Sequence[int]) -> list[tuple[str, float]]:

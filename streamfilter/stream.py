@@ -5,18 +5,19 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 from streamfilter.address import mask
 from streamfilter.batch import Rules, StreamState
+from streamfilter.canary_monitor import CanaryMonitor
 from streamfilter.delivery import Delivery
 from streamfilter.filter import open_buffer
 from streamfilter.frame import Decision, Frame, Reason, StreamEvent
 from streamfilter.integrity import Soundness
-from streamfilter.metrics import StreamMeter, StreamStatus
-from streamfilter.sinks import RecordsLog, RecordsSink, Sink, SinkOptions, open_sink
+from streamfilter.metrics import StreamMeter, StreamStatus, Watcher
+from streamfilter.policy import joint_utility
+from streamfilter.sinks import CallbackSink, RecordsLog, RecordsSink, Sink, SinkOptions, open_sink
 from streamfilter.sources import LiveSource, Source, is_live_address, open_source
 from streamfilter.stream_config import StreamConfig
 
@@ -57,6 +58,30 @@ def open_stream_sinks(config: StreamConfig, options: SinkOptions) -> list[Sink]:
     return sinks
 
 
+def open_ends(
+    config: StreamConfig,
+    options: SinkOptions,
+    on_event: Callable[[StreamEvent], None],
+    source: Source | None,
+    sinks: Sequence[Sink],
+    consumer: Callable[[Frame], object] | None,
+) -> tuple[Source, list[Sink]]:
+    """What the stream is read from, the source given or that of the address, and all its targets, the consumer last.
+
+    Raises:
+        ConfigError: an address is wrong.
+        InputError: a file cannot be opened.
+        OutputError: an output cannot be opened; nothing is left behind.
+    """
+    opened = source or open_stream_source(config, on_event)
+    try:
+        last = [CallbackSink(consumer)] if consumer else []
+        return opened, [*open_stream_sinks(config, options), *sinks, *last]
+    except BaseException:
+        opened.close()
+        raise
+
+
 class Stream:
     """A running stream: its reader, its delivery, its state and its counts.
 
@@ -65,9 +90,11 @@ class Stream:
         rules: what decides on its frames.
         source: read from now on by the stream alone.
         sinks: written to from now on by the stream alone.
+        canary: told of every frame that is decided on.
         ahead: frames of a file that are read ahead.
         count: called with the meter, each frame and its final decision.
         on_change: called when there is something to take.
+        watcher: looks on; None = nobody does.
     """
 
     def __init__(
@@ -76,12 +103,15 @@ class Stream:
         rules: Rules,
         source: Source,
         sinks: Sequence[Sink],
+        canary: CanaryMonitor,
         ahead: int,
         count: Callable[[StreamMeter, Frame, Decision], object],
         on_change: Callable[[], object],
+        watcher: Watcher | None = None,
     ) -> None:
-        self.config, self.rules, self.source = config, rules, source
-        self.meter = meter = StreamMeter(config.name, mask(config.uri))
+        self.config, self.rules, self.source, self.canary = config, rules, source, canary
+        thresholds = {task: rules.policy.thresholds[task] for task in rules.policy.tasks}
+        self.meter = meter = StreamMeter(config.name, mask(config.uri), thresholds, watcher)
         self.state = StreamState()
         self.taken_at = 0.0
         """When frames were last taken: the stream that waited longest is the next."""
@@ -110,10 +140,11 @@ class Stream:
     def deliver(self, frames: Sequence[Frame], decisions: Sequence[Decision], state: StreamState, now: float) -> None:
         """Pass decided frames on, and keep what they leave behind for the next."""
         self.state = state
-        self.meter.looked(frames, state.integrity.soundness is Soundness.TAINTED, now)
-        if any(decision.reason not in UNSOUND for decision in decisions):
+        self.meter.looked(frames, decisions, state.integrity.soundness is Soundness.TAINTED, now)
+        if any((decision.spared or decision.reason) not in UNSOUND for decision in decisions):
             self._sound_at = now
         for frame, decision in zip(frames, decisions, strict=True):
+            self.canary.saw(frame, decision)
             self.delivery.put(frame, decision)
 
     def check_health(self, now: float) -> StreamEvent | None:
@@ -134,7 +165,8 @@ class Stream:
     def status(self) -> StreamStatus:
         """How it is doing now."""
         waiting = len(self.buffer) + self.delivery.depth
-        return self.meter.status(queue_depth=waiting, reconnects=getattr(self.source, "reconnects", 0))
+        status = self.meter.status(queue_depth=waiting, reconnects=getattr(self.source, "reconnects", 0))
+        return replace(status, trust=self.canary.trust())
 
     def finish(self, deadline: float) -> None:
         """End reader and delivery; what was read and not scored is dropped as stopped.
@@ -156,11 +188,14 @@ class Stream:
 
 
 def _ranked_by(rules: Rules) -> Callable[[Decision], float]:
-    """How useful a decided frame is, as one number, under the stream's task rule."""
-    tasks, together = rules.policy.tasks, min if rules.policy.task == "all" else max
+    """How useful a decided frame is, as one number, under the stream's task rule.
+
+    Canaries come first: were they outranked whenever a useful frame is near, those that arrive would be no fair draw.
+    """
 
     def rank(decision: Decision) -> float:
-        utility: Mapping[str, Any] = decision.utility or {}
-        return together((float(utility.get(task, 0.0)) for task in tasks), default=0.0)
+        if decision.reason is Reason.CANARY:
+            return float("inf")
+        return joint_utility(decision.utility or {}, rules.policy.task)
 
     return rank

@@ -13,7 +13,7 @@ from streamfilter.errors import ConfigError
 
 TRANSPORTS = ("auto", "tcp", "udp")
 BACKPRESSURES = ("bounded", "latest", "priority", "wait")
-POLICY_FIELDS = ("threshold", "profile", "task", "hysteresis", "max_gap_seconds")
+POLICY_FIELDS = ("threshold", "profile", "task", "hysteresis", "max_gap_seconds", "shadow", "canary")
 """Settings of the filter that each stream may have of its own; the model and where it runs are shared."""
 OWN_FIELDS = ("name", "uri", "out", "records")
 

@@ -9,13 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from streamfilter.address import mask
+from streamfilter.canary_monitor import CanaryMonitor
 from streamfilter.errors import ConfigError, StreamFilterError
 from streamfilter.filter import StreamFilter
 from streamfilter.frame import Decision, Frame, StreamEvent
-from streamfilter.metrics import StreamMeter, StreamStatus, Summary
-from streamfilter.sinks import CallbackSink, Sink, SinkOptions
+from streamfilter.metrics import StreamMeter, StreamStatus, Summary, Watcher
+from streamfilter.sinks import Sink, SinkOptions
 from streamfilter.sources import Source
-from streamfilter.stream import Stream, open_stream_sinks, open_stream_source
+from streamfilter.stream import Stream, open_ends
 from streamfilter.stream_config import StreamConfig
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,7 @@ JOIN_SECONDS = 10.0
 """How long the last stream's outputs may take to become whole, such as the index of a long video."""
 FINISH_SECONDS = 60.0
 """How long the consumer of a stream that has ended by itself may take for what still waits."""
-ERROR_KINDS = ("waiting", "failed", "unhealthy")
+ERROR_KINDS = ("waiting", "failed", "unhealthy", "bound_doubtful", "drifted")
 
 Listener = Callable[[StreamEvent], object]
 
@@ -47,6 +48,7 @@ class Streams:
         stream_filter: the model and the settings that the streams share.
         options: how kept frames are compressed.
         on_event: called with what happens to a stream, from any thread.
+        watcher: looks on while frames are decided; None = nobody does.
     """
 
     def __init__(
@@ -54,12 +56,13 @@ class Streams:
         stream_filter: StreamFilter,
         options: SinkOptions | None = None,
         on_event: Listener = lambda event: None,
+        watcher: Watcher | None = None,
     ) -> None:
         self.stream_filter = stream_filter
         self.summary = Summary()
         """The counts of all streams together, those removed included."""
         self._options = options or SinkOptions()
-        self._on_event = on_event
+        self._on_event, self._watcher = on_event, watcher
         self._streams: dict[str, Stream] = {}
         self._lock = threading.Lock()
         self._scoring = threading.Lock()
@@ -91,18 +94,12 @@ class Streams:
             if config.name in self._streams:
                 raise ConfigError(f"there is a stream {config.name} already; remove it first")
             rules = self.stream_filter.rules(config.live, **config.policy)
-            opened = source or open_stream_source(config, self._hear)
-            try:
-                own = [
-                    *open_stream_sinks(config, self._options),
-                    *sinks,
-                    *([CallbackSink(consumer)] if consumer else []),
-                ]
-            except BaseException:
-                opened.close()
-                raise
+            opened, own = open_ends(config, self._options, self._hear, source, sinks, consumer)
             ahead = 2 * self.stream_filter.settings.batch_size
-            self._streams[config.name] = Stream(config, rules, opened, own, ahead, self._count, self._work.set)
+            canary = CanaryMonitor(config.name, rules.profile, rules.policy.task, self._hear)
+            self._streams[config.name] = Stream(
+                config, rules, opened, own, canary, ahead, self._count, self._work.set, self._watcher
+            )
         self._tell(StreamEvent(config.name, "added", mask(config.uri)))
         self._work.set()
 
@@ -114,9 +111,8 @@ class Streams:
             OutputError: a sink could not be finished.
         """
         with self._scoring, self._lock:
-            if name not in self._streams:
-                raise ConfigError(f"there is no stream {name}; there are {', '.join(self._streams) or 'none'}")
-            stream = self._streams.pop(name)
+            stream = self._named(name)
+            del self._streams[name]
         self._end(stream, time.monotonic() + drain_seconds)
 
     def replace(self, configs: Sequence[StreamConfig]) -> dict[str, str]:
@@ -196,6 +192,14 @@ class Streams:
     def statuses(self) -> list[StreamStatus]:
         """How every stream is doing now."""
         return [stream.status() for stream in self._snapshot()]
+
+    def feedback(self, name: str, frame: Frame, useful: bool) -> None:
+        """Note, from any thread, whether a frame that was passed, canary or not, was of use to its consumer.
+
+        Raises:
+            ConfigError: there is no such stream.
+        """
+        self._named(name).canary.report(frame, useful)
 
     def close(self) -> None:
         """Stop all streams, within two seconds, and close their sinks."""
@@ -288,6 +292,11 @@ class Streams:
             self._tell(StreamEvent(name, "failed", str(error)))
             return {name: str(error)}
         return {}
+
+    def _named(self, name: str) -> Stream:
+        if (stream := self._streams.get(name)) is None:
+            raise ConfigError(f"there is no stream {name}; there are {', '.join(self._streams) or 'none'}")
+        return stream
 
     def _snapshot(self) -> list[Stream]:
         with self._lock:

@@ -97,6 +97,26 @@ def write_video(
     return path
 
 
+def loop_video(path: Path, times: int, out: Path) -> Path:
+    """The same video several times over, its packets copied."""
+    with av.open(str(path)) as source:
+        packets = [packet for packet in source.demux(video=0) if packet.dts is not None]
+        length = max(packet.pts + packet.duration for packet in packets) - min(packet.pts for packet in packets)
+    with av.open(str(out), "w") as target:
+        copy = None
+        for turn in range(times):
+            with av.open(str(path)) as source:
+                stream = source.streams.video[0]
+                copy = copy or target.add_stream_from_template(stream)
+                for packet in source.demux(stream):
+                    if packet.dts is None:
+                        continue
+                    packet.pts, packet.dts = packet.pts + turn * length, packet.dts + turn * length
+                    packet.stream = copy
+                    target.mux(packet)
+    return out
+
+
 def write_audio(path: Path, seconds: float = 0.5) -> Path:
     """A sine tone and nothing else."""
     with av.open(str(path), "w") as container:

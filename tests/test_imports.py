@@ -9,16 +9,17 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = (
-    {"address", "digest", "errors", "frame"},
-    {"config", "spec"},
-    {"profile", "stream_config"},
-    {"consumers", "distort", "integrity", "metrics", "policy", "preprocess", "sinks", "sources"},
-    {"buffer", "delivery", "reuse", "scorer", "serving"},
+    {"address", "digest", "errors", "frame", "interval"},
+    {"canary", "config", "spec", "web"},
+    {"drift", "profile", "stream_config"},
+    {"trust"},
+    {"checks", "consumers", "distort", "integrity", "metrics", "policy", "preprocess", "sinks", "sources"},
+    {"buffer", "canary_monitor", "delivery", "monitor", "reuse", "scorer", "serving", "stages"},
     {"batch"},
     {"filter"},
     {"calibration", "pipeline", "progress", "stream"},
-    {"streams"},
-    {"service"},
+    {"report", "streams"},
+    {"audit", "service"},
     {"cli"},
     {"__main__"},
 )

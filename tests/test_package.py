@@ -27,7 +27,13 @@ def test_the_wheel_ships_the_runtime_with_its_models_and_nothing_else(wheel: zip
     there = {f"streamfilter/models/{path.name}" for path in (ROOT / "streamfilter" / "models").iterdir()}
     assert shipped == there
     assert {f"streamfilter/models/utility-{name}.onnx" for name in ("nano", "resnet18")} <= set(shipped)
+    pages = {f"streamfilter/monitor/page/{path.name}" for path in (ROOT / "streamfilter/monitor/page").iterdir()}
+    assert pages <= set(names)
     assert {"streamfilter/py.typed", "streamfilter/sources/video.py", "streamfilter/sinks/records.py"} <= set(names)
+    pages = {
+        f"streamfilter/report/templates/{path.name}" for path in (ROOT / "streamfilter/report/templates").iterdir()
+    }
+    assert pages <= set(names)
 
 
 def test_the_runtime_requires_no_torch(wheel: zipfile.ZipFile) -> None:

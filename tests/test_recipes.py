@@ -182,6 +182,27 @@ def test_a_recipe_can_go_on_from_the_run_of_another(kit, tmp_path):
     assert second.config.input_size < first.config.input_size
 
 
+@pytest.mark.parametrize("task", ["classification", "detection"])
+def test_a_recipe_can_be_made_for_one_task_alone(task, kit, tmp_path):
+    path = next(path for path in RECIPES if path.stem == "default")
+    both, alone = load_recipe(path), load_recipe(path).only(task)
+    assert (alone.about.name, alone.export.model) == (f"utility-nano-{task}", f"utility-nano-{task}.onnx")
+    assert {table.task for table in alone.labels} == {task}
+    config = train_step(alone, Place.of(kit, tmp_path)).config
+    assert (config.tasks, config.init) == ((task,), train_step(both, Place.of(kit, tmp_path)).config.init)
+    shown = CliRunner().invoke(
+        main, ["recipe", str(path), "--kit", str(kit), "--work", str(tmp_path), "--only", task, "--print"]
+    )
+    assert f"--tasks {task}" in shown.stdout
+
+
+def test_a_recipe_without_labels_of_the_task_cannot(tmp_path):
+    path = tmp_path / "recipe.toml"
+    path.write_text(GOOD)
+    with pytest.raises(ConfigError, match="labels no detection; it labels classification"):
+        load_recipe(path).only("detection")
+
+
 @pytest.mark.parametrize("name", ["large", "default", "resnet18"])
 def test_the_small_size_goes_through_to_a_model(name, kit, tmp_path, monkeypatch):
     path = next(path for path in RECIPES if path.stem == name)

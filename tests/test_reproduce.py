@@ -16,7 +16,7 @@ from trainer.label import LabelJob
 from trainer.recipe.plan import Place
 from trainer.recipe.steps import LabelStep, TrainStep
 from trainer.reproduce.cost import Meter, pictures_of, seconds_left
-from trainer.reproduce.plan import TABLES, _once, reproduce_steps
+from trainer.reproduce.plan import ACROSS, TABLES, _once, reproduce_steps
 from trainer.reproduce.steps import JudgeStep, ScoreStep
 from trainer.runs import TrainConfig
 
@@ -77,13 +77,18 @@ def test_all_of_it_is_planned(kit, tmp_path):
         "utility-nano",
         "utility-lite0",
         "utility-resnet18",
+        "utility-nano-classification",
+        "utility-nano-detection",
     ]
     assert len([step for step in steps if isinstance(step, ScoreStep)]) == 3
     judged = {step.request.what for step in steps if isinstance(step, JudgeStep)}
     assert judged == {"networks", "distortions", "discard", "figure1", "figure2", "calibration", "leak"}
     assert len({step.words for step in steps}) == len(steps)
     with_paper = reproduce_steps(Place.of(kit, tmp_path), smoke=True, with_paper=True)
-    assert [step.out.name for step in with_paper if isinstance(step, TrainStep)][-1] == "paper"
+    assert "paper" in [step.out.name for step in with_paper if isinstance(step, TrainStep)]
+    requests = [step.request for step in steps if isinstance(step, JudgeStep)]
+    across = [request.models for request in requests if str(request.name).startswith("across")]
+    assert across == [("utility-nano", "utility-nano-classification", "utility-nano-detection")] * 2
 
 
 def test_test_pictures_and_unseen_networks_serve_tables_only(kit, tmp_path):
@@ -118,7 +123,7 @@ def test_a_stopped_run_goes_on_to_the_last_table(kit, tmp_path, monkeypatch):
     work = tmp_path / "smoke"
     made = {path: path.stat().st_mtime_ns for path in (work / "models").iterdir()}
     made |= {path: path.stat().st_mtime_ns for path in (work / "labels").rglob("*.parquet")}
-    assert len(made) == 8 + 17
+    assert len(made) == 12 + 17
     with monkeypatch.context() as patch:
         patch.setattr("trainer.recipe.steps.train", None)
         patch.setattr("trainer.reproduce.steps.evaluate", None)
@@ -126,7 +131,9 @@ def test_a_stopped_run_goes_on_to_the_last_table(kit, tmp_path, monkeypatch):
     assert done.exit_code == 0, (done.output, done.exception)
     assert {path: path.stat().st_mtime_ns for path in made} == made
     results = work / "benchmarks" / "results"
-    assert {path.stem for path in results.glob("*.md")} == {name or what for what, _, _, name in TABLES} | {"leak"}
+    assert {path.stem for path in results.glob("*.md")} == {name or what for what, _, _, name in (*TABLES, *ACROSS)} | {
+        "leak"
+    }
     planned = CliRunner().invoke(main, [*options, "--plan"]).stdout.splitlines()
     assert all(line.endswith(" done") for line in planned[:-1])
     assert planned[-1].startswith("total: 0.00 hours on ")

@@ -8,6 +8,7 @@ import pytest
 
 from streamfilter import StreamFilter
 from streamfilter.batch import StreamState
+from streamfilter.checks import ONE_IN, PATIENCE, SMALLEST_SHARE, Checks, learn
 from streamfilter.errors import ConfigError
 from streamfilter.frame import Decision, Frame, Signs
 from streamfilter.preprocess import GLIMPSE_HW, glimpse
@@ -24,8 +25,10 @@ def video_of(values: Sequence[int]) -> list[Frame]:
     return [Frame("x", index, index / 25, array=grey(value)) for index, value in enumerate(values)]
 
 
-def decided(values: Sequence[int], model: str, batch: int = 64, reuse: float = 2.0) -> list[Decision]:
-    stream_filter = StreamFilter(model=model, device="cpu", reuse=reuse)
+def decided(
+    values: Sequence[int], model: str, batch: int = 64, reuse: float = 2.0, error_budget: float = 1.0
+) -> list[Decision]:
+    stream_filter = StreamFilter(model=model, device="cpu", reuse=reuse, error_budget=error_budget)
     frames, state, found = video_of(values), StreamState(), []
     for start in range(0, len(frames), batch):
         decisions, state = stream_filter.decide(frames[start : start + batch], state)
@@ -79,9 +82,50 @@ def test_neither_unreadable_nor_tainted_frames_are_taken_for_alike(model: str) -
     assert [decision.is_reused for decision in decisions] == [False, True] + [False] * 5
 
 
+@pytest.mark.parametrize("batch", [1, 7, 64])
+def test_some_frames_are_scored_to_see_whether_taking_over_was_right(model: str, batch: int) -> None:
+    decisions = decided([200] * 600, model, batch, error_budget=0.005)
+    checked = [decision for decision in decisions if decision.reuse_agrees is not None]
+    assert 600 / ONE_IN / 2 < len(checked) < 600 / ONE_IN * 2
+    assert all(decision.reuse_agrees and not decision.is_reused for decision in checked)
+
+
+def test_where_too_many_differ_less_change_is_allowed(model: str) -> None:
+    """Lines between those that a glimpse looks at: it cannot see the scene go dark and bright."""
+    frames = []
+    for index in range(300):
+        array = np.full((4 * 4 * GLIMPSE_HW[0], 64, 3), 250 if index // 5 % 2 else 5, np.uint8)
+        array[::4] = 128
+        frames.append(Frame("x", index, index / 25, array=array))
+    stream_filter = StreamFilter(model=model, device="cpu", reuse=2)
+    decisions, state = stream_filter.decide(frames, StreamState())
+    assert sum(decision.reuse_agrees is False for decision in decisions) >= 2
+    assert state.checks.share < 1
+
+
+@pytest.mark.parametrize(
+    ("checks", "share", "checked"),
+    [
+        ([True] * 10, 1.0, 10),
+        ([True] * 10 + [False], 0.5, 0),
+        ([False, False], 0.25, 0),
+        ([True] * 300 + [False], 1.0, 301),
+        ([True] * 300 + [False] * 2, 0.5, 0),
+        ([False] + [True] * PATIENCE, 0.75, 0),
+        ([False] + [True] * 2 * PATIENCE, 1.0, 0),
+        ([False] * 20, SMALLEST_SHARE, 0),
+    ],
+)
+def test_what_checks_teach(checks: list[bool], share: float, checked: int) -> None:
+    known = Checks()
+    for agrees in checks:
+        known = learn(known, agrees, budget=0.005)
+    assert (known.share, known.checked) == (share, checked)
+
+
 def test_the_summary_counts_them(tmp_path: Path, model: str) -> None:
     clip = write_video(tmp_path / "still.mp4", [grey(200)] * 20)
-    summary = StreamFilter(model=model, device="cpu", reuse=2).pass_to(clip, lambda frame: None)
+    summary = StreamFilter(model=model, device="cpu", reuse=2, error_budget=1).pass_to(clip, lambda frame: None)
     assert (summary.frames_read, summary.frames_kept, summary.frames_reused) == (20, 20, 19)
     assert "19 by the utility of a frame that looked alike" in str(summary)
 

@@ -318,3 +318,26 @@ def test_a_new_stream_does_not_starve_the_old_ones(model):
         wait_until(lambda: got.get("new3", 0) > 5)
         before = got["old"]
         wait_until(lambda: got["old"] > before + 20, 20, "the old stream")
+
+
+def test_a_watcher_sees_pixels_of_dropped_frames_and_every_final_decision(model):
+    seen: list[tuple[str, int, bool, bool]] = []
+    final: list[tuple[str, int, bool]] = []
+
+    class Watcher:
+        def looked(self, stream, frames, decisions, now) -> None:
+            seen.extend(
+                (stream, frame.index, frame.is_readable, one.keep) for frame, one in zip(frames, decisions, strict=True)
+            )
+
+        def counted(self, stream, frame, decision, now) -> None:
+            final.append((stream, frame.index, decision.keep))
+
+    camera = Camera("a", lambda index: shot(index, BRIGHT if index % 3 else DARK) if index < 60 else None, fps=60)
+    streams = Streams(StreamFilter(model=str(model), device="cpu"), watcher=Watcher())
+    streams.add(StreamConfig("a", "rtsp://x/y", live=LiveSettings(staleness_seconds=100, queue_frames=100)),
+                source=camera)  # fmt: skip
+    summary = streams.run(threading.Event())
+    assert seen == [("a", index, True, index % 3 > 0) for index in range(60)]
+    assert final == [("a", index, index % 3 > 0) for index in range(60)]
+    assert summary.frames_kept == 40

@@ -142,7 +142,7 @@ def build(
         tasks: the tasks, in the order of the output's columns.
         init: `none` for a random initialisation, `imagenet` for the published weights of torchvision's networks and of
             `lite0`, a file of weights as their authors published them (`nano`: ShuffleNetV2 0.5x's, `lite0`), or the
-            folder of a finished run; weights come under a new head wherever the outputs differ.
+            folder of a finished run for at least these tasks; weights come under a new head where the outputs differ.
         weights_dir: folder that holds the published weights' file; None downloads it.
         front: what the backbone sees: `rgb`, normalised, the `residual` of each pixel to its neighbourhood, or `unit`,
             RGB in 0-1.
@@ -202,7 +202,7 @@ def load(run: Path) -> UtilityNet:
 def _load_run(net: UtilityNet, name: str, run: Path) -> None:
     earlier = load(run)
     recipe = read_tensors(run / "checkpoint.pt")["recipe"]
-    if (recipe["model"], earlier.tasks, earlier.front) != (name, net.tasks, net.front):
+    if (recipe["model"], earlier.front) != (name, net.front) or not set(net.tasks) <= set(earlier.tasks):
         what = f"{recipe['model']} for {', '.join(earlier.tasks)} with front {earlier.front}"
         raise ConfigError(f"{run} is a {what}; start from another run")
     own = net.backbone.state_dict()

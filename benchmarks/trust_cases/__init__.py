@@ -1,1 +1,1 @@
-"""Whether calibrated thresholds keep what they promise, on real clips."""
+"""The cases of `python -m benchmarks.trust`."""

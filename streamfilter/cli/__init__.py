@@ -9,7 +9,10 @@ import click
 
 from streamfilter import __version__
 from streamfilter.cli.calibrate import calibrate
+from streamfilter.cli.canary import canary
 from streamfilter.cli.describe import inspect, models
+from streamfilter.cli.monitor import monitor
+from streamfilter.cli.report import report
 from streamfilter.cli.run import run
 from streamfilter.cli.score import score
 from streamfilter.errors import ConfigError, StreamFilterError
@@ -41,5 +44,5 @@ def main(verbose: bool, log_json: bool) -> None:
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler])
 
 
-for command in (run, score, calibrate, inspect, models):
+for command in (run, calibrate, canary, monitor, report, score, inspect, models):
     main.add_command(command)

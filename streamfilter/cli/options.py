@@ -9,9 +9,51 @@ import click
 from streamfilter.config import DEVICES, TASK_RULES, Settings
 from streamfilter.stream_config import BACKPRESSURES, TRANSPORTS
 
+TOKEN_VARIABLE = "STREAMFILTER_MONITOR_TOKEN"
 LIVE_FLAGS = (
     "transport", "decoder", "backpressure", "staleness_seconds", "stall_seconds", "max_reconnects", "taint_threshold"
 )  # fmt: skip
+
+
+def policy_options(command: Any) -> Any:
+    """The options of every command that decides on a stream's frames."""
+    for option in (
+        click.option("--batch-size", type=int, help=f"Most frames scored at once [{Settings.batch_size}]."),
+        click.option(
+            "--error-budget", type=float, help=f"Share of reused utilities that may mislead [{Settings.error_budget}]."
+        ),
+        click.option(
+            "--reuse", type=float, help="Grey levels of change up to which a frame keeps the last one's utility [0]."
+        ),
+        click.option("--canary-seed", type=int, help="Of the draw of canaries [0]."),
+        click.option("--canary", type=float, metavar="SHARE", help="Pass this share of the drops after all, 0-1 [0]."),
+        click.option(
+            "--shadow", is_flag=True, default=None, help="Drop nothing for low utility; only record what would be."
+        ),
+        click.option(
+            "--max-gap", "max_gap_seconds", type=float, metavar="SECONDS", help="Never blind for longer; 0 = off [10]."
+        ),
+        click.option(
+            "--hysteresis", type=float, help=f"Slack under the threshold after a kept frame [{Settings.hysteresis}]."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def monitor_options(command: Any) -> Any:
+    """The options of a page for running streams."""
+    for option in (
+        click.option(
+            "--monitor-token",
+            envvar=TOKEN_VARIABLE,
+            metavar="TOKEN",
+            help=f"Asked for by the page [${TOKEN_VARIABLE}].",
+        ),
+        click.option("--monitor", metavar="[HOST:]PORT", help="Serve a page that shows the streams."),
+    ):
+        command = option(command)
+    return command
 
 
 def model_options(command: Any) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from streamfilter.cli.options import LIVE_FLAGS, live_options, model_options
+from streamfilter.cli.options import LIVE_FLAGS, live_options, model_options, monitor_options, policy_options
 from streamfilter.cli.stopping import StopOnSignal, end
 from streamfilter.config import Settings
 from streamfilter.errors import ConfigError
@@ -20,12 +20,8 @@ from streamfilter.progress import ProgressLine
 @click.option("--codec", help="Video encoder [libx264].")
 @click.option("--crf", type=int, help="Constant rate factor of the video encoder [23].")
 @click.option("--jpeg-quality", type=int, help="Quality of pictures that were not JPEG already [95].")
-@click.option("--hysteresis", type=float, help=f"Slack under the threshold after a kept frame [{Settings.hysteresis}].")
-@click.option(
-    "--max-gap", "max_gap_seconds", type=float, metavar="SECONDS", help="Never blind for longer; 0 = off [10]."
-)
-@click.option("--reuse", type=float, help="Grey levels of change up to which a frame keeps the last one's utility [0].")
-@click.option("--batch-size", type=int, help=f"Most frames scored at once [{Settings.batch_size}].")
+@policy_options
+@monitor_options
 @live_options
 @model_options
 def run(
@@ -46,14 +42,14 @@ def run(
     chosen = {name: flags.pop(name) for name in ("codec", "crf", "jpeg_quality")}
     options = SinkOptions(**{name: value for name, value in chosen.items() if value is not None})
     live = {name: value for name in LIVE_FLAGS if (value := flags.pop(name)) is not None}
-    metrics = flags.pop("metrics")
+    metrics, monitor, token = (flags.pop(name) for name in ("metrics", "monitor", "monitor_token"))
     if has_streams(config_path) or any(map(is_live_address, inputs)):
-        job = StreamsJob(inputs, outs, records, config_path, live, flags, metrics, options)
+        job = StreamsJob(inputs, outs, records, config_path, live, flags, metrics, options, monitor, token)
         with StopOnSignal() as stop:
             summary = job.run(stop.event)
         end(summary, stop.signal_number)
-    if live or metrics:
-        names = ", ".join([*live, *(["metrics"] if metrics else [])])
+    if live or metrics or monitor:
+        names = ", ".join([*live, *(["metrics"] if metrics else []), *(["monitor"] if monitor else [])])
         raise ConfigError(f"{names}: for live streams only, and no input is one")
     if not inputs:
         raise ConfigError("no input: name videos, pictures, - or live streams, or a TOML of streams as --config")
@@ -63,4 +59,4 @@ def run(
     with StopOnSignal() as stop, ProgressLine() as progress:
         sinks = open_sinks(outs, records, options, inputs, plans)
         summary = run_pipeline(plans, stream_filter, sinks, stop.event, progress.show)
-    end(summary, stop.signal_number)
+    end(summary, stop.signal_number, f"Stages: {stream_filter.stages}" if settings.reuse else "")

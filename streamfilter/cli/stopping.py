@@ -37,9 +37,11 @@ class StopOnSignal:
             signal.signal(number, handler)
 
 
-def end(summary: Any, signal_number: int) -> NoReturn:
-    """Say what became of the frames, and end with the status that fits."""
+def end(summary: Any, signal_number: int, more: str = "") -> NoReturn:
+    """Say what became of the frames and whatever else there is to say, and end with the status that fits."""
     for failure in summary.failures:
         click.echo(f"Error: {failure}", err=True)
     click.echo(f"{summary}{' (interrupted)' if summary.interrupted else ''}", err=True)
+    if more:
+        click.echo(more, err=True)
     sys.exit(SIGNAL_EXIT + signal_number if summary.interrupted else int(bool(summary.failures)))

@@ -22,8 +22,8 @@ def record_fields(frame: Frame, decision: Decision) -> dict[str, object]:
 
     Keys, in this order: `input`, `index`, `pts_seconds`, `keep`, `reason`, `utility`; `time` (when it came, seconds
     since 1970) for live frames, `damage` for those that lost data may have hurt, `reused` (true) for those that
-    took over an earlier frame's utility, `would_drop` (a reason) for those passed as canary or in shadow mode, `cause`
-    where one was found, and `problem` when unreadable.
+    took over an earlier frame's utility, `reuse_agrees` for those on which that was checked, `would_drop` (a reason)
+    for those passed as canary or in shadow mode, `cause` where one was found, and `problem` when unreadable.
     """
     fields: dict[str, object] = {
         "input": frame.input,
@@ -39,6 +39,8 @@ def record_fields(frame: Frame, decision: Decision) -> dict[str, object]:
         fields["damage"] = round(decision.damage, DECIMALS)
     if decision.is_reused:
         fields["reused"] = True
+    if decision.reuse_agrees is not None:
+        fields["reuse_agrees"] = decision.reuse_agrees
     if decision.spared is not None:
         fields["would_drop"] = decision.spared.value
     if decision.cause is not None:

@@ -73,6 +73,16 @@ class VideoSource:
         finally:
             self.close()
 
+    def seek(self, pts_seconds: float) -> None:
+        """Begin at the last keyframe at or before this time, or at the first; to be called before iterating.
+
+        Indices start at 0 all the same. A file that cannot be sought in begins at its start.
+        """
+        import av
+
+        with suppress(av.FFmpegError):
+            self._container.seek(max(0, int(pts_seconds / self._tick_seconds)), stream=self._stream)
+
     def close(self) -> None:
         """End the iteration and close the file; harmless when repeated, safe from another thread."""
         self._closed = True

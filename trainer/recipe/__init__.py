@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from streamfilter.spec import TASKS
 from trainer.recipe.file import load_recipe
 from trainer.recipe.plan import Place, recipe_steps
 from trainer.recipe.steps import Step, commands, run_all
@@ -22,14 +23,23 @@ STOPPED = 130
     help="Folder under which labels/, runs/ and models/ are made.",
 )  # fmt: skip
 @click.option("--weights-dir", type=click.Path(path_type=Path), help="Folder of published weights; else downloaded.")
+@click.option("--only", type=click.Choice(TASKS), help="Train for one task alone, under names that end in it.")
 @click.option("--smoke", is_flag=True, help="The recipe's small size, under WORK/smoke: does everything go through?")
 @click.option("--print", "print_only", is_flag=True, help="Only print the commands that it amounts to.")
 @click.pass_context
 def command(
-    context: click.Context, file: Path, kit: Path, work: Path, weights_dir: Path | None, smoke: bool, print_only: bool
+    context: click.Context,
+    file: Path,
+    kit: Path,
+    work: Path,
+    weights_dir: Path | None,
+    only: str | None,
+    smoke: bool,
+    print_only: bool,
 ) -> None:
     """Run the recipe FILE; the same command goes on where it was stopped."""
-    steps = recipe_steps(load_recipe(file, smoke), Place.of(kit, work, weights_dir, smoke))
+    recipe = load_recipe(file, smoke)
+    steps = recipe_steps(recipe.only(only) if only else recipe, Place.of(kit, work, weights_dir, smoke))
     if print_only:
         click.echo("\n".join(commands(steps)))
         return

@@ -84,6 +84,21 @@ class Recipe:
     export: Export
     """The model file."""
 
+    def only(self, task: str) -> Recipe:
+        """The same for one task alone, from the same weights, under names that end in the task.
+
+        Raises:
+            ConfigError: no label table is of that task.
+        """
+        tables = tuple(table for table in self.labels if table.task == task)
+        if not tables:
+            raise ConfigError(f"{self.about.name} labels no {task}; it labels {self.labels[0].task}")
+        outs = {table.out for table in tables}
+        train = {**self.train, "tasks": (task,), "labels": tuple(out for out in self.train["labels"] if out in outs)}
+        about = replace(self.about, name=f"{self.about.name}-{task}")
+        model = self.export.model.removesuffix(".onnx")
+        return Recipe(about, tables, train, replace(self.export, model=f"{model}-{task}.onnx"))
+
 
 def load_recipe(path: Path, smoke: bool = False) -> Recipe:
     """The recipe of a TOML file.

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from streamfilter.distort import JPEG_QUALITIES
 from streamfilter.errors import ConfigError
+from streamfilter.spec import TASKS
 from trainer.judge import Request
 from trainer.recipe.file import Labels, Recipe, load_recipe
 from trainer.recipe.plan import Place, export_step, label_step, train_step
@@ -18,6 +19,8 @@ from trainer.score import ScoreJob
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 SHIPPED, PAPER = ("large", "default", "accurate", "resnet18"), "paper"
 """Recipes in the order in which they need each other; the first is a stage of the second."""
+SINGLE = "default"
+"""Recipe that is made for each task alone as well, to compare with both together (tables III and IV)."""
 UNSEEN = {
     "classification": ("mobilenet_v1_075_192_int8", "mobilenet_edgetpu_075_224_int8"),
     "detection": ("fastestdet_352",),
@@ -76,6 +79,8 @@ TABLES = (
     ("calibration", MANY_KINDS, None, "calibration-many"),
 )
 """What `python -m trainer judge` makes of which test table, with which rows, under which name; None for its own."""
+ACROSS = (("networks", "test", None, "across-labels"), ("figure2", NEW_QUALITIES, None, "across"))
+"""The same with one model for both tasks and one for each."""
 
 
 def reproduce_steps(place: Place, smoke: bool, with_paper: bool) -> list[Step]:
@@ -87,12 +92,13 @@ def reproduce_steps(place: Place, smoke: bool, with_paper: bool) -> list[Step]:
     """
     names = (*SHIPPED, PAPER) if with_paper else SHIPPED
     recipes = [load_recipe(RECIPES / f"{name}.toml", smoke) for name in names]
+    singles = [load_recipe(RECIPES / f"{SINGLE}.toml", smoke).only(task) for task in TASKS]
     learned = _once(label_step(table, place) for recipe in recipes for table in recipe.labels)
     tests = {test.name: [label_step(table, place) for table in test.labels(smoke)] for test in TESTS}
     judged = [step for steps in tests.values() for step in steps]
-    trained = [step for recipe in recipes for step in _model_steps(recipe, place)]
-    scored = [_score_step(name, steps, recipes, place) for name, steps in tests.items()]
-    return [*learned, *judged, *trained, *scored, *_judge_steps(recipes, learned, place)]
+    trained = [step for recipe in (*recipes, *singles) for step in _model_steps(recipe, place)]
+    scored = [_score_step(name, steps, [*recipes, *singles], place) for name, steps in tests.items()]
+    return [*learned, *judged, *trained, *scored, *_judge_steps(recipes, singles, learned, place)]
 
 
 def _once(steps: Iterable[LabelStep]) -> list[LabelStep]:
@@ -122,20 +128,28 @@ def _score_step(name: str, tables: Sequence[LabelStep], recipes: Sequence[Recipe
     return ScoreStep(job, tuple(table.job for table in tables))
 
 
-def _judge_steps(recipes: Sequence[Recipe], learned: Sequence[LabelStep], place: Place) -> list[Step]:
+def _judge_steps(
+    recipes: Sequence[Recipe], singles: Sequence[Recipe], learned: Sequence[LabelStep], place: Place
+) -> list[Step]:
     results, labels = place.work / "benchmarks" / "results", place.work / "labels"
     dev = tuple(dict.fromkeys(step.job.out for step in learned))
-    runs = tuple(train_step(recipe, place).out for recipe in recipes)
+    runs = tuple(train_step(recipe, place).out for recipe in (*recipes, *singles))
     leak = Request("leak", tuple(labels / test.name for test in TESTS), results, dev_labels=dev, runs=runs)
     steps: list[Step] = [JudgeStep(leak)]
-    for what, test, rows, name in TABLES:
-        scorers = [run.name for run in runs] if test == TESTS[0].name else _model_names(recipes, place)
+    compared = [recipes[SHIPPED.index(SINGLE)], *singles]
+    for what, test, rows, name in (*TABLES, *ACROSS):
+        chosen = compared if (what, test, rows, name) in ACROSS else recipes
+        scorers = _run_names(chosen, place) if test == TESTS[0].name else _model_names(chosen, place)
         oracle = (place.work / MANY,) if what == "distortions" or test == MANY_KINDS else ()
         scores = place.work / "scores" / f"{test}.parquet"
         steps.append(
             JudgeStep(Request(what, (labels / test,), results, (scores,), tuple(scorers), oracle, (), rows, name))
         )
     return steps
+
+
+def _run_names(recipes: Sequence[Recipe], place: Place) -> list[str]:
+    return [train_step(recipe, place).out.name for recipe in recipes]
 
 
 def _model_names(recipes: Sequence[Recipe], place: Place) -> list[str]:

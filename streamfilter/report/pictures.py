@@ -1,0 +1,156 @@
+"""The chosen frames as pictures, decoded again from the files they came from."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+import numpy as np
+
+from streamfilter.errors import InputError, PictureError
+from streamfilter.frame import RGB, Frame
+from streamfilter.report.clips import Clip, Clock
+from streamfilter.report.columns import shown
+from streamfilter.sources import ImagesSource, VideoSource, open_source
+from streamfilter.sources.images import looks_like_picture
+
+THUMB_PIXELS = 256
+FULL_PIXELS = 1280
+FULL_BYTES = 300_000
+QUALITIES = (82, 60, 35)
+LEADS_SECONDS = (0.0, 10.0, 1e9)
+"""How far before a frame decoding begins: at the keyframe before it, and earlier where that gives nothing."""
+MATCH_SECONDS = 2e-4
+MAX_SEQUENTIAL = 5_000
+"""Frames decoded one after the other in a stream without a clock, which cannot be sought in."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A frame to look at."""
+
+    thumb: str
+    """JPEG as a data: address, `THUMB_PIXELS` wide at most."""
+    full: str
+    """JPEG as a data: address, `FULL_PIXELS` a side at most."""
+    width: int
+    """Of the frame itself, pixels."""
+    height: int
+
+
+def take(clip: Clip, rows: Sequence[int], moved_to: Path | None) -> list[Picture | str]:
+    """A picture for each row, or one line that says why there is none.
+
+    Args:
+        clip: the clip.
+        rows: rows of the clip, in order.
+        moved_to: folder to look for the recorded files in first; None = only where they were.
+    """
+    if clip.clock is Clock.WALL:
+        return ["a live stream cannot be read again"] * len(rows)
+    found: list[Picture | str] = []
+    sequence: tuple[Path, dict[int, Frame]] | None = None
+    for row in rows:
+        path = located(clip.columns.inputs[clip.columns.input[row]], moved_to)
+        try:
+            if isinstance(path, str):
+                found.append(path)
+            elif clip.clock is Clock.MEDIA:
+                found.append(_picture(_frame_at(path, float(clip.columns.pts_seconds[row]))))
+            elif looks_like_picture(path):
+                found.append(_picture(next(iter(ImagesSource([path])))))
+            else:
+                if sequence is None or sequence[0] != path:
+                    sequence = path, _frames_by_index(path, {int(clip.columns.index[row]) for row in rows})
+                found.append(_picture(sequence[1].get(int(clip.columns.index[row]))))
+        except (InputError, PictureError, OSError) as error:
+            found.append(shown(str(error)))
+    return found
+
+
+def located(recorded: str, moved_to: Path | None) -> Path | str:
+    """The file a record speaks of, or why it cannot be had."""
+    if "://" in recorded or recorded in ("-", "stdin", "standard input"):
+        return "a live stream cannot be read again"
+    parts = PurePath(recorded).parts
+    tails = [Path(*parts[first:]) for first in range(len(parts)) if parts[first] != PurePath(recorded).anchor]
+    places = [moved_to / tail for tail in tails] if moved_to is not None else []
+    try:
+        path = next((place for place in [*places, Path(recorded)] if place.is_file()), None)
+    except (OSError, ValueError):
+        path = None
+    return path or f"{shown(recorded)} is not there any more; say where it lies with --inputs"
+
+
+def _frame_at(path: Path, seconds: float) -> Frame | None:
+    """The frame of a video that is shown at this time, to the accuracy of the records; None when there is none."""
+    if not np.isfinite(seconds):
+        return None
+    for lead in LEADS_SECONDS:
+        with closing(VideoSource(path)) as source:
+            source.seek(seconds - lead)
+            frame = _match(iter(source), seconds)
+        if frame is not None:
+            return frame
+    return None
+
+
+def _match(frames: Iterator[Frame], seconds: float) -> Frame | None:
+    for frame in frames:
+        if frame.pts_seconds is None or frame.pts_seconds < seconds - MATCH_SECONDS:
+            continue
+        return frame if frame.pts_seconds <= seconds + MATCH_SECONDS else None
+    return None
+
+
+def _frames_by_index(path: Path, wanted: set[int]) -> dict[int, Frame]:
+    last = min(max(wanted), MAX_SEQUENTIAL)
+    with closing(open_source(str(path))) as source:
+        found = {}
+        for frame in source:
+            if frame.index in wanted:
+                found[frame.index] = frame
+            if frame.index >= last:
+                break
+        return found
+
+
+def _picture(frame: Frame | None) -> Picture:
+    """A frame as JPEGs.
+
+    Raises:
+        PictureError: there is no frame, or it cannot be decoded.
+    """
+    if frame is None:
+        raise PictureError("the file has no such frame any more, or it lies too far into a stream without a clock")
+    if frame.problem is not None:
+        raise PictureError(frame.problem)
+    rgb = frame.rgb
+    height, width = rgb.shape[:2]
+    thumb = _jpeg(_fitted(rgb, THUMB_PIXELS), (72,))
+    return Picture(thumb, _jpeg(_fitted(rgb, FULL_PIXELS), QUALITIES), width, height)
+
+
+def _fitted(rgb: RGB, side: int) -> RGB:
+    import cv2
+
+    height, width = rgb.shape[:2]
+    scale = side / max(height, width)
+    if scale >= 1:
+        return rgb
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def _jpeg(rgb: RGB, qualities: Sequence[int]) -> str:
+    """A JPEG as a data: address, of the first quality that keeps it small."""
+    import cv2
+
+    for quality in qualities:
+        _, data = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+        if len(data) <= FULL_BYTES:
+            break
+    return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode("ascii")
