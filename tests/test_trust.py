@@ -56,6 +56,7 @@ def test_a_refusal_keeps_everything() -> None:
 def test_errors_on_the_clips_that_were_not_calibrated_on() -> None:
     found = errors_case.measure(frames(), CLIPS, np.array([True, False, True, False]), Goal("keep_useful", 0.95))
     assert (found.frames, found.useful, found.errors, found.errors_kept) == (800, 400, 800, 0)
+    assert found.errors_on_useful == 0
     assert 0 <= found.useful_lost <= 0.05
     twice = (found + found).row()
     assert (twice["frames"], twice["errors per 1,000 before"], twice["after"], twice["fall"]) == (1600, 1000, 0, 1)

@@ -22,7 +22,7 @@ from streamfilter.distort import PRISTINE
 from streamfilter.errors import CalibrationError, ConfigError
 from streamfilter.filter import StreamFilter
 from streamfilter.profile import QUANTILES, Bound, Profile
-from streamfilter.sinks._whole import WholeFile, remove, writing
+from streamfilter.sinks._whole import remove, write_whole
 from streamfilter.sources import plan_inputs
 
 
@@ -183,21 +183,6 @@ def task_of(job: Calibration, judged: Sequence[Judged], tasks: Sequence[str]) ->
     if task not in tasks:
         raise ConfigError(f"task {task!r}: this model has {', '.join(tasks)}")
     return task
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file that appears whole or not at all.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
-    file = WholeFile(path)
-    try:
-        with writing(str(path)):
-            file.partial.write_text(text, encoding="utf-8")
-        file.finish()
-    finally:
-        file.discard()
 
 
 def _quantiles(utilities: Sequence[float]) -> tuple[float, ...]:

@@ -10,7 +10,7 @@ from typing import IO, Any, Self
 
 from streamfilter.calibration.choose import Judged
 from streamfilter.errors import ConfigError
-from streamfilter.sinks._whole import writing
+from streamfilter.sinks._whole import write_whole, writing
 
 SUFFIX = ".partial.jsonl"
 
@@ -31,13 +31,10 @@ class Journal:
         self.path = path
         self.before = _read(path, run)
         """What an interrupted run had judged: the versions of each frame, by `key_of`."""
+        # Written anew, since the last line of an interrupted run may be cut off; and renamed when all of it is there.
+        write_whole(path, "".join([_line({"calibration": dict(run)}), *map(_rows, self.before.values())]))
         with writing(str(path)):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # Written anew: the last line of an interrupted run may be cut off.
-            self._file: IO[str] = path.open("w", encoding="utf-8")
-        self._write({"calibration": dict(run)})
-        for versions in self.before.values():
-            self.add(versions)
+            self._file: IO[str] = path.open("a", encoding="utf-8")
 
     def add(self, versions: Sequence[Judged]) -> None:
         """Note the versions of one frame.
@@ -45,18 +42,15 @@ class Journal:
         Raises:
             OutputError: the file cannot be written.
         """
-        self._write([asdict(version) for version in versions])
+        with writing(str(self.path)):
+            self._file.write(_rows(versions))
+            self._file.flush()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
-
-    def _write(self, value: object) -> None:
-        with writing(str(self.path)):
-            self._file.write(json.dumps(value) + "\n")
-            self._file.flush()
 
 
 def key_of(one: Judged) -> tuple[str, int, float | None]:
@@ -88,3 +82,11 @@ def _parsed(line: str) -> Any:
         return json.loads(line)
     except ValueError:
         return None
+
+
+def _rows(versions: Sequence[Judged]) -> str:
+    return _line([asdict(version) for version in versions])
+
+
+def _line(value: object) -> str:
+    return json.dumps(value) + "\n"

@@ -93,3 +93,18 @@ class WholeFile:
     def discard(self) -> None:
         """Remove the partial file, if it is still there."""
         remove(self.partial)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file that appears whole or not at all.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    file = WholeFile(path)
+    try:
+        with writing(str(path)):
+            file.partial.write_text(text, encoding="utf-8")
+        file.finish()
+    finally:
+        file.discard()
