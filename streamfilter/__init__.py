@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from streamfilter.config import Settings
     from streamfilter.errors import StreamFilterError
     from streamfilter.filter import StreamFilter
-    from streamfilter.frame import Decision, Frame, Reason, Signs, StreamEvent
+    from streamfilter.frame import Cause, Decision, Frame, Reason, Signs, StreamEvent
     from streamfilter.metrics import StreamStatus, Summary
     from streamfilter.pipeline import run
     from streamfilter.scorer import Scorer, shipped_models
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from streamfilter.streams import Streams
 
 _ROOMS = {
+    "Cause": "frame",
     "Decision": "frame",
     "Frame": "frame",
     "LiveSettings": "stream_config",
@@ -48,6 +49,7 @@ _ROOMS = {
 }
 
 __all__ = [
+    "Cause",
     "Decision",
     "Frame",
     "LiveSettings",

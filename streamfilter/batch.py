@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from streamfilter.diagnosis import Diagnosis, DiagnosisState, examine
 from streamfilter.frame import Decision, Frame, Reason
 from streamfilter.integrity import IntegrityState, Soundness, inspect
 from streamfilter.policy import Policy, PolicyState, decide, release
@@ -22,6 +23,7 @@ class Rules:
     live: LiveSettings = field(default_factory=LiveSettings)
     reuse: float = 0.0
     """Mean change, grey levels, up to which a frame takes over the utility of one scored before; 0 = none does."""
+    diagnosis: Diagnosis = field(default_factory=Diagnosis)
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class StreamState:
     policy: PolicyState = field(default_factory=PolicyState)
     integrity: IntegrityState = field(default_factory=IntegrityState)
     reference: Reference | None = None
+    diagnosis: DiagnosisState = field(default_factory=DiagnosisState)
 
 
 class Batch:
@@ -76,11 +79,13 @@ class Batch:
                     (False, Reason.TAINTED) if utility is None else release(self._rules.policy, utility, damage)
                 )
             else:
-                keep, reason, memory = decide(self._rules.policy, memory, utility or {}, _clock(frame))
+                keep, reason, memory = decide(self._rules.policy, memory, utility or {}, frame.clock_seconds)
             shown = None if soundness is Soundness.SOUND else damage
             decisions.append(Decision(keep, reason, utility, shown, self._links[index] is not None))
         live = [seen for frame, seen in zip(self.frames, self._integrity, strict=True) if frame.signs is not None]
-        return decisions, StreamState(memory, live[-1] if live else self._state.integrity, self._reference())
+        integrity = live[-1] if live else self._state.integrity
+        explained, diagnosis = examine(self._rules.diagnosis, self._state.diagnosis, self.frames, decisions)
+        return explained, StreamState(memory, integrity, self._reference(), diagnosis)
 
     def _sound(self) -> list[bool]:
         return [seen.soundness is Soundness.SOUND for seen in self._integrity]
@@ -122,8 +127,3 @@ def _look(rules: Rules, frames: Sequence[Frame], state: IntegrityState) -> list[
         state = inspect(state, frame.signs, frame.arrived_seconds or 0.0, rules.live.grace_seconds)
         seen.append(state)
     return seen
-
-
-def _clock(frame: Frame) -> float | None:
-    """What the gap floor counts by: a file's own time; of a live frame, when it came."""
-    return frame.pts_seconds if frame.arrived_seconds is None else frame.arrived_seconds

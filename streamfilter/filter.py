@@ -11,9 +11,12 @@ import numpy as np
 
 from streamfilter.batch import Batch, Rules, StreamState
 from streamfilter.buffer import Buffer
+from streamfilter.causes import shipped_model
 from streamfilter.config import Settings
+from streamfilter.diagnosis import Diagnosis
 from streamfilter.errors import PictureError
-from streamfilter.frame import RGB, Decision, Frame
+from streamfilter.frame import RGB, Decision, Frame, StreamEvent
+from streamfilter.health import HealthRules, changes
 from streamfilter.metrics import Summary
 from streamfilter.policy import Policy, is_useful
 from streamfilter.preprocess import model_input, shrink
@@ -49,14 +52,16 @@ class StreamFilter:
     def __init__(self, settings: Settings | None = None, **overrides: Any) -> None:
         self.settings = (settings or Settings()).replace(**overrides)
         self.scorer = Scorer(self.settings.model, self.settings.device, self.settings.threads)
-        self.policy = self.rules().policy
+        rules = self.rules()
+        self.policy, self._diagnosis = rules.policy, rules.diagnosis
 
     def rules(self, live: LiveSettings | None = None, **overrides: Any) -> Rules:
         """What decides on the frames of one stream: these settings, but for what is the stream's own.
 
         Args:
             live: how the stream is read and passed on; None = the defaults.
-            overrides: settings of the policy by name (`threshold`, `task`, `hysteresis`, `max_gap_seconds`, `reuse`).
+            overrides: settings by name: of the policy (`threshold`, `task`, `hysteresis`, `max_gap_seconds`, `reuse`),
+                and of what is told about causes and cameras (`causes`, `camera_seconds` ...).
 
         Raises:
             ConfigError: a setting is out of range, or the model has no such task.
@@ -76,10 +81,14 @@ class StreamFilter:
             },
             max_damage=live.max_damage,
         )
-        return Rules(policy, live, settings.reuse)
+        return Rules(policy, live, settings.reuse, _diagnosis(settings))
 
     def filter(
-        self, source: str | Path | Source, stop: threading.Event | None = None, live: LiveSettings | None = None
+        self,
+        source: str | Path | Source,
+        stop: threading.Event | None = None,
+        live: LiveSettings | None = None,
+        on_event: Callable[[StreamEvent], object] = lambda event: None,
     ) -> Iterator[tuple[Frame, Decision]]:
         """Every frame of a source with its decision, in order.
 
@@ -90,6 +99,7 @@ class StreamFilter:
             source: a path or URI as for the command line, or an open source (which is closed at the end).
             stop: when set, the iteration ends early.
             live: how a live source is passed on; None = the defaults.
+            on_event: called with what happens to the camera, before the frames it was seen in are given.
 
         Raises:
             InputError: the source cannot be opened or read.
@@ -106,7 +116,10 @@ class StreamFilter:
                 if not batch and not dropped:
                     return
                 yield from ((frame, Decision(keep=False, reason=reason)) for frame, reason in dropped)
+                before = state.diagnosis.health
                 (decisions, state), *_ = self.decide_together([(rules, batch, state)])
+                for kind, detail in changes(before, state.diagnosis.health):
+                    on_event(StreamEvent(opened.name, kind, f"{detail}; {_moment(batch[-1])}"))
                 yield from zip(batch, decisions, strict=True)
 
     def pass_to(self, source: str | Path | Source, consumer: Callable[[Frame], object]) -> Summary:
@@ -143,7 +156,7 @@ class StreamFilter:
         Returns:
             One decision a frame, and the state for the frames that follow.
         """
-        return self.decide_together([(Rules(self.policy, reuse=self.settings.reuse), frames, state)])[0]
+        return self.decide_together([(self._own_rules(), frames, state)])[0]
 
     def decide_together(
         self, groups: Sequence[tuple[Rules, Sequence[Frame], StreamState]]
@@ -160,6 +173,9 @@ class StreamFilter:
         for _ in range(2):
             self._score_missing(batches)
         return [batch.judge() for batch in batches]
+
+    def _own_rules(self) -> Rules:
+        return Rules(self.policy, reuse=self.settings.reuse, diagnosis=self._diagnosis)
 
     def _score_missing(self, batches: Sequence[Batch]) -> None:
         places = [(batch, index) for batch in batches for index in batch.missing()]
@@ -188,6 +204,15 @@ class StreamFilter:
 
     def _by_task(self, scores: np.ndarray[Any, np.dtype[np.float32]]) -> dict[str, float]:
         return {task: float(score) for task, score in zip(self.scorer.spec.tasks, scores, strict=True)}
+
+
+def _diagnosis(settings: Settings) -> Diagnosis:
+    health = HealthRules(settings.camera_seconds, settings.camera_clear_seconds, settings.camera_frozen_seconds)
+    return Diagnosis(shipped_model() if settings.causes else None, health)
+
+
+def _moment(frame: Frame) -> str:
+    return f"frame {frame.index}" + ("" if frame.pts_seconds is None else f", {frame.pts_seconds:.1f} s")
 
 
 def open_buffer(

@@ -12,6 +12,8 @@ from typing import Any
 
 from streamfilter.frame import Decision, Frame, Reason, StreamEvent
 
+CAMERA, CAMERA_OK = "camera_", "camera_ok"
+"""How kinds of events begin that are about the camera itself, and the one that says all is well."""
 LATENCY_BOUNDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 """Upper bounds of the latency histogram, seconds."""
 
@@ -29,6 +31,8 @@ class Summary:
     """Dropped frames for each reason."""
     frames_reused: int = 0
     """Frames that took over the utility of an earlier one that looked alike."""
+    camera_events: Counter[str] = field(default_factory=Counter)
+    """How often each trouble with a camera was told, such as `camera_dark`."""
     failures: list[str] = field(default_factory=list)
     """One line for each input that could not be opened or read to its end."""
     interrupted: bool = False
@@ -44,6 +48,11 @@ class Summary:
         (self.kept_by_reason if decision.keep else self.dropped_by_reason)[decision.reason] += 1
         self.frames_reused += decision.is_reused
         self.seconds = time.monotonic() - self._started_at
+
+    def hear(self, event: StreamEvent) -> None:
+        """Count an event that tells of trouble with a camera."""
+        if event.kind.startswith(CAMERA) and event.kind != CAMERA_OK:
+            self.camera_events[event.kind] += 1
 
     @property
     def frames_kept(self) -> int:
@@ -68,6 +77,7 @@ class Summary:
             "kept_by_reason": _plain(self.kept_by_reason),
             "dropped_by_reason": _plain(self.dropped_by_reason),
             "frames_reused": self.frames_reused,
+            "camera_events": dict(sorted(self.camera_events.items())),
             "seconds": round(self.seconds, 3),
             "fps": round(self.fps, 1),
             "failures": list(self.failures),
@@ -79,6 +89,8 @@ class Summary:
         text += f", {self.dropped_by_reason.total()} dropped{_causes(self.dropped_by_reason)}"
         if self.frames_reused:
             text += f", {self.frames_reused} by the utility of a frame that looked alike"
+        for kind, number in sorted(self.camera_events.items()):
+            text += f", {kind} {number}"
         return f"{text}; {self.seconds:.1f} s, {self.fps:.0f} fps"
 
 
@@ -106,6 +118,8 @@ class StreamStatus:
     """Frames waiting anywhere."""
     last_frame_seconds: float | None
     """Time since the last frame was decided on; None before the first."""
+    camera: tuple[str, ...] = ()
+    """What is wrong with the camera: `dark`, `covered`, `defocused`, `frozen`."""
 
 
 class StreamMeter:
@@ -114,6 +128,8 @@ class StreamMeter:
     def __init__(self, name: str, uri: str) -> None:
         self.name, self.uri = name, uri
         self.state, self.detail = "starting", ""
+        self.camera: tuple[str, ...] = ()
+        """What is wrong with the camera."""
         self.decided = 0
         """Frames scored or decided unscored so far."""
         self._lock = threading.Lock()
@@ -126,6 +142,8 @@ class StreamMeter:
 
     def heard(self, event: StreamEvent) -> None:
         """Note an event of the stream."""
+        if event.kind.startswith(CAMERA):
+            return
         self.state = "playing" if event.kind == "healthy" else event.kind
         if event.kind in ("waiting", "failed", "unhealthy"):
             self.detail = event.detail
@@ -158,6 +176,7 @@ class StreamMeter:
             return StreamStatus(
                 self.name, self.uri, self.state, self.detail, counts, tuple(self._latencies), self._latency_sum,
                 reconnects, self._taint_seconds, queue_depth, None if self._last is None else now - self._last,
+                self.camera,
             )  # fmt: skip
 
 

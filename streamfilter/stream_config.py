@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from streamfilter.config import Settings, not_in, not_one_of, read_toml
+from streamfilter.config import CAMERA_FIELDS, Settings, not_in, not_one_of, read_toml
 from streamfilter.errors import ConfigError
 
 TRANSPORTS = ("auto", "tcp", "udp")
 BACKPRESSURES = ("bounded", "latest", "priority", "wait")
-POLICY_FIELDS = ("threshold", "task", "hysteresis", "max_gap_seconds")
+POLICY_FIELDS = ("threshold", "task", "hysteresis", "max_gap_seconds", "causes", *CAMERA_FIELDS)
 """Settings of the filter that each stream may have of its own; the model and where it runs are shared."""
 OWN_FIELDS = ("name", "uri", "out", "records")
 

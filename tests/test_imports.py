@@ -12,8 +12,9 @@ LAYERS = (
     {"address", "errors", "frame"},
     {"config", "spec"},
     {"stream_config"},
-    {"distort", "integrity", "metrics", "policy", "preprocess", "sinks", "sources"},
-    {"buffer", "delivery", "reuse", "scorer", "serving"},
+    {"distort", "health", "integrity", "metrics", "policy", "preprocess", "sinks", "sources"},
+    {"buffer", "causes", "delivery", "reuse", "scorer", "serving"},
+    {"diagnosis"},
     {"batch"},
     {"filter"},
     {"pipeline", "progress", "stream"},
@@ -27,6 +28,7 @@ MAY_MEET = {("frame", "errors")}
 OUTSIDE = {
     "trainer": {
         "trainer",
+        "streamfilter.causes",
         "streamfilter.distort",
         "streamfilter.errors",
         "streamfilter.frame",
@@ -43,7 +45,15 @@ OUTSIDE = {
         "streamfilter.errors",
     },
     "samples": {"streamfilter"},
-    "benchmarks": {"benchmarks", "streamfilter", "trainer.networks", "trainer.rivals", "trainer.utility"},
+    "benchmarks": {
+        "benchmarks",
+        "streamfilter",
+        "streamfilter.distort",
+        "trainer.causes",
+        "trainer.networks",
+        "trainer.rivals",
+        "trainer.utility",
+    },
 }
 OURS = ("streamfilter", "trainer", "export")
 

@@ -15,6 +15,7 @@ def test_everything_public_is_documented() -> None:
 
 def test_the_door_is_exactly_this() -> None:
     assert set(streamfilter.__all__) == {
+        "Cause",
         "Decision",
         "Frame",
         "LiveSettings",
