@@ -8,6 +8,7 @@ import click
 
 from benchmarks.outcome import RESULTS
 from benchmarks.trust_cases.causes import causes
+from benchmarks.trust_cases.health import health
 
 KIT = Path("../shared/kit")
 
@@ -22,6 +23,7 @@ def main(context: click.Context, kit: Path, out: Path) -> None:
 
 
 main.add_command(causes)
+main.add_command(health)
 
 
 if __name__ == "__main__":

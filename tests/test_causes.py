@@ -119,7 +119,7 @@ def test_the_shipped_model_is_made_of_todays_statistics():
         ("noise", 70, Cause.NOISE),
         ("darkness", 7, Cause.DARK),
         ("overexposure", 5, Cause.OVER_EXPOSED),
-        ("loss", 40, Cause.DAMAGED),
+        ("loss", 70, Cause.DAMAGED),
     ],
 )
 def test_a_distorted_photograph_gets_its_cause(wrap, kind, strength, cause):

@@ -12,12 +12,14 @@ import numpy.typing as npt
 from streamfilter.causes.sample import BLOCK, Grey, Sample
 
 LEVELS = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+REACHED = np.array(LEVELS) - 1e-9
 SCALES = (1, 2, 4, 8, 16)
 SMALL = 0.05
 """Added before a logarithm, grey levels."""
 THINNED = 4
 """Every so many rows are enough for a distribution."""
 GREYS = np.arange(256.0)
+ALIKE = np.ones(BLOCK, np.float32)
 
 Floats = npt.NDArray[np.float64]
 Named = Iterator[tuple[str, float]]
@@ -46,10 +48,10 @@ class Steps:
         inner = np.ascontiguousarray(down.reshape(count, side, side)[:, :-1]).reshape(-1, side)
         return cls(right, inner, count)
 
-    def profiles(self) -> tuple[Floats, Floats]:
-        """(S - 1,) mean step by its place in a patch, to the right and downwards."""
+    def profiles(self) -> tuple[list[float], list[float]]:
+        """Mean step by its place in a patch, 1 to S - 1, to the right and downwards."""
         down = _sums(self.down, 1).reshape(self.patches, -1).mean(axis=0) / self.down.shape[1]
-        return _sums(self.right, 0) / len(self.right), down
+        return (_sums(self.right, 0) / len(self.right)).tolist(), down.tolist()
 
     def mean(self) -> float:
         """Mean of all."""
@@ -81,8 +83,8 @@ def _light(overview: Grey) -> Named:
     """How bright it is, and how much of it is at either end."""
     shares = _histogram(overview)
     reached = np.cumsum(shares)
-    for level in LEVELS:
-        yield f"luma_{100 * level:g}", float(np.searchsorted(reached, level - 1e-9)) / 255
+    for level, grey in zip(LEVELS, np.searchsorted(reached, REACHED).tolist(), strict=True):
+        yield f"luma_{100 * level:g}", grey / 255
     yield "luma_mean", float(shares @ GREYS) / 255
     yield "black", float(shares[:6].sum())
     yield "white", float(shares[250:].sum())
@@ -133,9 +135,10 @@ def _grain(luma: Grey) -> Named:
     import cv2
 
     count, side = luma.shape[:2]
-    mask = np.array([1, -2, 1], np.float32)
-    answer = np.asarray(cv2.convertScaleAbs(cv2.sepFilter2D(luma.reshape(-1, side), cv2.CV_16S, mask, mask)), np.uint8)
-    inner = np.ascontiguousarray(answer.reshape(count, side, side)[:, 1:-1, 1:-1]).reshape(-1, side - 2)
+    values = luma.astype(np.int16)
+    bent = values[:, :-2] + values[:, 2:] - 2 * values[:, 1:-1]
+    answer = bent[:, :, :-2] + bent[:, :, 2:] - 2 * bent[:, :, 1:-1]
+    inner = np.asarray(cv2.convertScaleAbs(answer.reshape(-1, side - 2)), np.uint8)
     shares = _histogram(inner[::THINNED])
     each = np.sort(_sums(inner, 1).reshape(count, -1).mean(axis=1)) / (side - 2)
     yield "grain", _log(_mean(inner))
@@ -157,37 +160,48 @@ def _colour(chroma: Grey) -> Named:
 
 def _borders(lines: tuple[Grey, Grey, Grey, Grey]) -> Named:
     """Steps between rows of blocks that are not there a row above or below: slices that do not fit their neighbours."""
-    before, above, below, after = lines
-    step, over, under = _by_block(above, below), _by_block(before, above), _by_block(below, after)
+    before, above, below, after = (_packed(one) for one in lines)
+    shape = lines[0].shape[:2]
+    step, over, under = (
+        _by_block(one, other).reshape(shape) for one, other in ((above, below), (before, above), (below, after))
+    )
     around = np.maximum(over, under)
-    excess = np.clip(step - around, 0, 40).mean(axis=1)
+    excess = np.sort(np.clip(step - around, 0, 40).mean(axis=1))
+    middle = (excess[(len(excess) - 1) // 2] + excess[len(excess) // 2]) / 2
     torn = (step > 2 * around + 4).mean(axis=1)
     yield "row_grid", _log(step.mean()) - _log(around.mean())
-    yield "worst_row", _log(excess.max())
-    yield "worse_than_most", _log(excess.max()) - _log(float(np.median(excess)))
+    yield "worst_row", _log(excess[-1])
+    yield "worse_than_most", _log(excess[-1]) - _log(middle)
     yield "torn", float(torn.mean())
     yield "worst_torn", float(torn.max())
 
 
+def _packed(lines: Grey) -> Grey:
+    """(K * B, `BLOCK`) copy; whole blocks of 16 bytes are copied ten times faster than their pixels one by one."""
+    return np.ascontiguousarray(lines.view("V16")).view(np.uint8).reshape(-1, BLOCK)
+
+
 def _by_block(one: Grey, other: Grey) -> Floats:
-    """(K, B) mean difference of two lines, block by block."""
+    """(K * B,) mean difference of two lines, block by block."""
     import cv2
 
-    rows = [np.ascontiguousarray(lines).reshape(-1, BLOCK) for lines in (one, other)]
-    apart = np.asarray(cv2.absdiff(rows[0], rows[1]), np.uint8)
-    return _sums(apart, 1).reshape(one.shape[:2]) / BLOCK
+    apart = np.asarray(cv2.absdiff(one, other), np.uint8)
+    return np.asarray(apart.astype(np.float32) @ ALIKE, np.float64) / BLOCK
 
 
-def _on_grid(profile: Floats, grid: int) -> float:
+def _on_grid(profile: list[float], grid: int) -> float:
     """How much stronger steps are between blocks of a grid than elsewhere, a logarithm."""
     there = profile[grid - 1 :: grid]
-    rest = len(profile) - len(there)
-    return _log(there.mean()) - _log((profile.sum() - there.sum()) / rest) if len(there) else 0.0
+    if not there:
+        return 0.0
+    rest = (sum(profile) - sum(there)) / (len(profile) - len(there))
+    return _log(sum(there) / len(there)) - _log(rest)
 
 
-def _strongest_phase(profile: Floats) -> float:
+def _strongest_phase(profile: list[float]) -> float:
     """The same for the strongest of the eight places a grid of eight can have, as after cropping."""
-    phases = np.sort(profile[: len(profile) // 8 * 8].reshape(-1, 8).mean(axis=0))
+    whole = len(profile) // 8
+    phases = sorted(sum(profile[phase : 8 * whole : 8]) / whole for phase in range(8))
     return _log(phases[-1]) - _log(phases[4])
 
 

@@ -125,10 +125,9 @@ def make(kit: Path, seed: int, workers: int, at_most: int | None) -> Examples:
 
 def _development(kit: Path) -> Iterator[Path]:
     for task, truth in SOURCES:
-        images = kit / task / "pictures"
-        for item in list_items(images, kit / task / truth, task):
+        for item in list_items(kit / task, kit / task / truth, task):
             if item.split == "dev":
-                yield images / item.picture
+                yield kit / task / item.picture
 
 
 def _is_held_back(name: str) -> bool:

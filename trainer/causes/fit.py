@@ -15,7 +15,7 @@ from trainer.causes.examples import Examples
 HIDDEN = 64
 DECAY = 0.03
 """Weight of the squared weights in the loss."""
-PASSES = 400
+PASSES = 150
 """Most passes over the examples."""
 
 
