@@ -25,7 +25,7 @@ MEMORY_SECONDS = 600.0
 """How far back the past reaches: daylight changes within hours."""
 STILL = 0.3
 """Mean change up to which two pictures are the same one, grey levels. A sensor's noise coded anew at a keyframe changes
-a still scene by 0.7 and more; a picture that is really the same one is coded with less than 0.3 of difference."""
+a still scene by 0.7 and more; the very same picture, by an encoder that is not starved, by less than 0.3."""
 
 
 class Condition(StrEnum):
