@@ -11,8 +11,10 @@ import click
 
 from benchmarks.outcome import RESULTS, record
 from benchmarks.trust_cases.canary import measure_canary
+from benchmarks.trust_cases.causes import causes
 from benchmarks.trust_cases.coverage import coverage
 from benchmarks.trust_cases.errors import errors
+from benchmarks.trust_cases.health import health
 from benchmarks.trust_cases.judged import EVERY_SECONDS
 
 FOLDER = Path("runs/trust")
@@ -73,6 +75,10 @@ def _measure(
 ) -> None:
     splits, every = (20, 2.0) if quick else (splits, every)
     record("trust", name, out, partial(case, models, folder, every, splits), model=", ".join(models), quick=quick)
+
+
+main.add_command(causes)
+main.add_command(health)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from streamfilter.drift import Drift
     from streamfilter.errors import CalibrationError, StreamFilterError
     from streamfilter.filter import StreamFilter
-    from streamfilter.frame import Decision, Frame, Reason, Signs, StreamEvent
+    from streamfilter.frame import Cause, Decision, Frame, Reason, Signs, StreamEvent
     from streamfilter.metrics import StreamStatus, Summary
     from streamfilter.pipeline import run
     from streamfilter.profile import Profile
@@ -45,6 +45,7 @@ _ROOMS = {
     "CanaryEstimate": "canary",
     "CanaryMonitor": "canary_monitor",
     "Choice": "calibration",
+    "Cause": "frame",
     "Decision": "frame",
     "Drift": "drift",
     "Frame": "frame",
@@ -91,6 +92,7 @@ __all__ = [
     "CalibrationError",
     "CanaryEstimate",
     "CanaryMonitor",
+    "Cause",
     "Choice",
     "Decision",
     "Drift",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from streamfilter.canary import Sparing, spare
 from streamfilter.checks import Checks, is_drawn, learn
+from streamfilter.diagnosis import Diagnosis, DiagnosisState, examine
 from streamfilter.frame import Decision, Frame, Reason
 from streamfilter.integrity import IntegrityState, Soundness, inspect
 from streamfilter.policy import Policy, PolicyState, decide, is_useful, release
@@ -31,6 +32,7 @@ class Rules:
     """Which frames that would be dropped are kept."""
     profile: Profile | None = None
     """What the thresholds promise, and the scores they were made on; None when they promise nothing."""
+    diagnosis: Diagnosis = field(default_factory=Diagnosis)
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class StreamState:
     integrity: IntegrityState = field(default_factory=IntegrityState)
     reference: Reference | None = None
     checks: Checks = field(default_factory=Checks)
+    diagnosis: DiagnosisState = field(default_factory=DiagnosisState)
 
 
 class Batch:
@@ -91,7 +94,8 @@ class Batch:
             decisions.append(spare(self._rules.sparing, frame, decision) if has_pixels else decision)
         live = [seen for frame, seen in zip(self.frames, self._integrity, strict=True) if frame.signs is not None]
         integrity = live[-1] if live else self._state.integrity
-        return decisions, StreamState(memory, integrity, self._reference(), checks)
+        explained, diagnosis = examine(self._rules.diagnosis, self._state.diagnosis, self.frames, decisions)
+        return explained, StreamState(memory, integrity, self._reference(), checks, diagnosis)
 
     def _judge(self, index: int, memory: PolicyState) -> tuple[Decision, PolicyState]:
         """What the rules say of one frame, and what the policy remembers after it."""
@@ -105,7 +109,7 @@ class Batch:
             if utility is not None:
                 keep, reason = release(self._rules.policy, utility, seen.damage)
         else:
-            keep, reason, memory = decide(self._rules.policy, memory, utility or {}, _clock(frame))
+            keep, reason, memory = decide(self._rules.policy, memory, utility or {}, frame.clock_seconds)
         damage = None if seen.soundness is Soundness.SOUND else seen.damage
         return Decision(keep, reason, utility, damage, self._links[index] is not None, self._agrees(index)), memory
 
@@ -172,8 +176,3 @@ def _look(rules: Rules, frames: Sequence[Frame], state: IntegrityState) -> list[
         state = inspect(state, frame.signs, frame.arrived_seconds or 0.0, rules.live.grace_seconds)
         seen.append(state)
     return seen
-
-
-def _clock(frame: Frame) -> float | None:
-    """What the gap floor counts by: a file's own time; of a live frame, when it came."""
-    return frame.pts_seconds if frame.arrived_seconds is None else frame.arrived_seconds

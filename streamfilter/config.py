@@ -11,6 +11,7 @@ from streamfilter.errors import ConfigError
 
 DEFAULT_MODEL = "utility-nano"
 DEVICES = ("auto", "cpu", "cuda")
+CAMERA_FIELDS = ("camera_seconds", "camera_frozen_seconds", "camera_clear_seconds")
 TASK_RULES = ("any", "all", "classification", "detection")
 
 
@@ -40,6 +41,14 @@ class Settings:
     """Most frames scored at once, 1-512."""
     threads: int = 0
     """Threads of the scorer; 0 = one a core."""
+    causes: bool = True
+    """Whether frames that are not useful get a cause."""
+    camera_seconds: float = 10.0
+    """How long a camera must be dark, covered or out of focus before that is told; 0 = it never is."""
+    camera_frozen_seconds: float = 60.0
+    """How long a camera must show the very same picture before that is told; 0 = it never is."""
+    camera_clear_seconds: float = 10.0
+    """How long trouble with a camera must be over before that is told."""
     reuse: float = 0.0
     """Mean change, grey levels, up to which a frame takes over the last scored one's utility, 0-255; 0 = none does."""
     error_budget: float = 0.005
@@ -90,6 +99,8 @@ def _problems(settings: Settings) -> list[str]:
         not_in("canary", settings.canary, 0.0, 1.0),
         not_in("canary_seed", settings.canary_seed, 0, 2**63 - 1, whole=True),
         "" if isinstance(settings.shadow, bool) else f"shadow is {settings.shadow!r}, expected true or false",
+        *(not_in(name, getattr(settings, name), 0.0, 86_400.0) for name in CAMERA_FIELDS),
+        "" if isinstance(settings.causes, bool) else f"causes is {settings.causes!r}, expected true or false",
         not_in("batch_size", settings.batch_size, 1, 512, whole=True),
         not_in("threads", settings.threads, 0, 512, whole=True),
         not_one_of("task", settings.task, TASK_RULES),

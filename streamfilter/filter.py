@@ -12,9 +12,12 @@ import numpy as np
 from streamfilter.batch import Batch, Rules, StreamState
 from streamfilter.buffer import Buffer
 from streamfilter.canary import Sparing
+from streamfilter.causes import shipped_model
 from streamfilter.config import Settings
+from streamfilter.diagnosis import Diagnosis
 from streamfilter.errors import ConfigError, PictureError
-from streamfilter.frame import RGB, Decision, Frame
+from streamfilter.frame import RGB, Decision, Frame, StreamEvent
+from streamfilter.health import HealthRules, changes
 from streamfilter.metrics import Summary
 from streamfilter.policy import Policy, is_useful
 from streamfilter.preprocess import model_input, shrink
@@ -61,8 +64,9 @@ class StreamFilter:
 
         Args:
             live: how the stream is read and passed on; None = the defaults.
-            overrides: settings of the policy by name (`threshold`, `profile`, `task`, `hysteresis`, `max_gap_seconds`,
-                `reuse`, `shadow`, `canary`).
+            overrides: settings by name: of the policy (`threshold`, `profile`, `task`, `hysteresis`, `max_gap_seconds`,
+                `reuse`, `shadow`, `canary`), and of what is told about causes and cameras (`causes`,
+                `camera_seconds` ...).
 
         Raises:
             ConfigError: a setting is out of range, the model has no such task, or the profile is another model's.
@@ -83,7 +87,7 @@ class StreamFilter:
             max_damage=live.max_damage,
         )
         sparing = Sparing(settings.shadow, settings.canary, settings.canary_seed)
-        return Rules(policy, live, settings.reuse, settings.error_budget, sparing, profile)
+        return Rules(policy, live, settings.reuse, settings.error_budget, sparing, profile, _diagnosis(settings))
 
     def _thresholds(self, settings: Settings, profile: Profile | None) -> tuple[dict[str, float], str]:
         """The threshold of each task, and the rule of which tasks count."""
@@ -98,7 +102,11 @@ class StreamFilter:
         return {**spec.thresholds, **profile.thresholds}, profile.task
 
     def filter(
-        self, source: str | Path | Source, stop: threading.Event | None = None, live: LiveSettings | None = None
+        self,
+        source: str | Path | Source,
+        stop: threading.Event | None = None,
+        live: LiveSettings | None = None,
+        on_event: Callable[[StreamEvent], object] = lambda event: None,
     ) -> Iterator[tuple[Frame, Decision]]:
         """Every frame of a source with its decision, in order.
 
@@ -109,6 +117,7 @@ class StreamFilter:
             source: a path or URI as for the command line, or an open source (which is closed at the end).
             stop: when set, the iteration ends early.
             live: how a live source is passed on; None = the defaults.
+            on_event: called with what happens to the camera, before the frames it was seen in are given.
 
         Raises:
             InputError: the source cannot be opened or read.
@@ -125,7 +134,10 @@ class StreamFilter:
                 if not batch and not dropped:
                     return
                 yield from ((frame, Decision(keep=False, reason=reason)) for frame, reason in dropped)
+                before = state.diagnosis.health
                 (decisions, state), *_ = self.decide_together([(rules, batch, state)])
+                for kind, detail in changes(before, state.diagnosis.health):
+                    on_event(StreamEvent(opened.name, kind, f"{detail}; {_moment(batch[-1])}"))
                 yield from zip(batch, decisions, strict=True)
 
     def pass_to(self, source: str | Path | Source, consumer: Callable[[Frame], object]) -> Summary:
@@ -209,6 +221,15 @@ class StreamFilter:
 
     def _by_task(self, scores: np.ndarray[Any, np.dtype[np.float32]]) -> dict[str, float]:
         return {task: float(score) for task, score in zip(self.scorer.spec.tasks, scores, strict=True)}
+
+
+def _diagnosis(settings: Settings) -> Diagnosis:
+    health = HealthRules(settings.camera_seconds, settings.camera_clear_seconds, settings.camera_frozen_seconds)
+    return Diagnosis(shipped_model() if settings.causes else None, health)
+
+
+def _moment(frame: Frame) -> str:
+    return f"frame {frame.index}" + ("" if frame.pts_seconds is None else f", {frame.pts_seconds:.1f} s")
 
 
 def open_buffer(

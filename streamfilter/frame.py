@@ -56,9 +56,9 @@ class Cause(StrEnum):
     """What makes a picture useless to machines, as far as can be measured. Most useful pictures have none."""
 
     COMPRESSION = "compression"
-    """Blocks and ringing of a codec at too low a rate, or too low a resolution."""
+    """Blocks, ringing and flat places of a codec at too low a rate."""
     BLUR = "blur"
-    """Out of focus, or smeared by motion."""
+    """Out of focus, smeared by motion, or scaled up from few pixels."""
     NOISE = "noise"
     DARK = "dark"
     OVER_EXPOSED = "over_exposed"
@@ -94,7 +94,8 @@ class StreamEvent:
     """The stream's name."""
     kind: str
     """`connecting`, `connected`, `playing`, `waiting` (for the next try), `failed`, `closed`, `ended`, `unhealthy`,
-    `healthy`, `added`, `removed`; of its drops `bound_doubtful`, `bound_credible`, `drifted`, `settled`."""
+    `healthy`, `added`, `removed`; of its drops `bound_doubtful`, `bound_credible`, `drifted`, `settled`; of the camera
+    itself `camera_dark`, `camera_covered`, `camera_defocused`, `camera_frozen`, `camera_ok`."""
     detail: str
     """One line, without passwords."""
 
@@ -166,6 +167,11 @@ class Frame:
     def emptied(self) -> Frame:
         """The same frame without its pixels, for the records."""
         return replace(self, native=None, array=None, reduced=None, jpeg=None, problem=None, is_emptied=True)
+
+    @property
+    def clock_seconds(self) -> float | None:
+        """What waits are counted by: a file's own time; of a live frame, when it came; None of pictures."""
+        return self.pts_seconds if self.arrived_seconds is None else self.arrived_seconds
 
     @property
     def size_hw(self) -> tuple[int, int]:

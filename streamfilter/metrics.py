@@ -13,6 +13,8 @@ from typing import Any, Protocol
 from streamfilter.frame import Decision, Frame, Reason, StreamEvent
 from streamfilter.trust import TRUST_EVENTS, Trust
 
+CAMERA, CAMERA_OK = "camera_", "camera_ok"
+"""How kinds of events begin that are about the camera itself, and the one that says all is well."""
 LATENCY_BOUNDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 """Upper bounds of the latency histogram, seconds."""
 
@@ -36,6 +38,8 @@ class Summary:
     """Frames that could have, and were scored to see whether that would have been right."""
     reuse_differing: int = 0
     """Those of them on which the decision would have been another."""
+    camera_events: Counter[str] = field(default_factory=Counter)
+    """How often each trouble with a camera was told, such as `camera_dark`."""
     failures: list[str] = field(default_factory=list)
     """One line for each input that could not be opened or read to its end."""
     interrupted: bool = False
@@ -55,6 +59,11 @@ class Summary:
         self.reuse_checked += decision.reuse_agrees is not None
         self.reuse_differing += decision.reuse_agrees is False
         self.seconds = time.monotonic() - self._started_at
+
+    def hear(self, event: StreamEvent) -> None:
+        """Count an event that tells of trouble with a camera."""
+        if event.kind.startswith(CAMERA) and event.kind != CAMERA_OK:
+            self.camera_events[event.kind] += 1
 
     @property
     def frames_kept(self) -> int:
@@ -82,6 +91,7 @@ class Summary:
             "frames_reused": self.frames_reused,
             "reuse_checked": self.reuse_checked,
             "reuse_differing": self.reuse_differing,
+            "camera_events": dict(sorted(self.camera_events.items())),
             "seconds": round(self.seconds, 3),
             "fps": round(self.fps, 1),
             "failures": list(self.failures),
@@ -97,6 +107,8 @@ class Summary:
             text += f", {self.frames_reused} by the utility of a frame that looked alike"
             if self.reuse_checked:
                 text += f" ({self.reuse_checked} more checked: {self.reuse_differing} would differ)"
+        for kind, number in sorted(self.camera_events.items()):
+            text += f", {kind} {number}"
         return f"{text}; {self.seconds:.1f} s, {self.fps:.0f} fps"
 
 
@@ -126,6 +138,8 @@ class StreamStatus:
     """Time since the last frame was decided on; None before the first."""
     thresholds: Mapping[str, float] = field(default_factory=dict)
     """Utility at or above which a frame is useful, for each task that counts."""
+    camera: tuple[str, ...] = ()
+    """What is wrong with the camera: `dark`, `covered`, `defocused`, `frozen`."""
     trust: Trust | None = None
     """Whether its drops are still what its profile promised; None where nobody watches."""
 
@@ -149,6 +163,8 @@ class StreamMeter:
         self.name, self.uri = name, uri
         self._thresholds, self._watcher = thresholds or {}, watcher
         self.state, self.detail = "starting", ""
+        self.camera: tuple[str, ...] = ()
+        """What is wrong with the camera."""
         self.decided = 0
         """Frames scored or decided unscored so far."""
         self._lock = threading.Lock()
@@ -160,8 +176,8 @@ class StreamMeter:
         self._was_tainted = False
 
     def heard(self, event: StreamEvent) -> None:
-        """Note an event of the stream; what becomes of trust in its drops does not change its state."""
-        if event.kind in TRUST_EVENTS:
+        """Note an event of the stream; those of trust in its drops and of the camera do not change its state."""
+        if event.kind in TRUST_EVENTS or event.kind.startswith(CAMERA):
             return
         self.state = "playing" if event.kind == "healthy" else event.kind
         if event.kind in ("waiting", "failed", "unhealthy"):
@@ -201,7 +217,7 @@ class StreamMeter:
             return StreamStatus(
                 self.name, self.uri, self.state, self.detail, counts, tuple(self._latencies), self._latency_sum,
                 reconnects, self._taint_seconds, queue_depth, None if self._last is None else now - self._last,
-                self._thresholds,
+                self._thresholds, self.camera,
             )  # fmt: skip
 
 

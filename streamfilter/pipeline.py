@@ -9,11 +9,12 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from streamfilter.errors import ConfigError, InputError
 from streamfilter.filter import StreamFilter
-from streamfilter.frame import Decision, Frame
+from streamfilter.frame import Decision, Frame, StreamEvent
 from streamfilter.metrics import Summary
 from streamfilter.sinks import RecordsSink, Sink, SinkOptions, VideoSink, open_sink
 from streamfilter.sources import InputPlan, Source
@@ -75,7 +76,8 @@ class Run:
         """Filter one input; that it cannot be opened or read is written to `summary.failures`."""
         try:
             source = plan.open()
-            for frame, decision in self.stream_filter.filter(source, self.stop):
+            events = partial(self._tell, summary)
+            for frame, decision in self.stream_filter.filter(source, self.stop, on_event=events):
                 self._deliver(frame, decision, summary)
                 self.progress(summary, source)
         except InputError as error:
@@ -83,6 +85,10 @@ class Run:
             return
         if source.failure is not None and not self.stop.is_set():
             summary.failures.append(source.failure)
+
+    def _tell(self, summary: Summary, event: StreamEvent) -> None:
+        summary.hear(event)
+        logger.warning("%s: %s (%s)", event.stream, event.kind, event.detail)
 
     def _deliver(self, frame: Frame, decision: Decision, summary: Summary) -> None:
         for sink in self.sinks:

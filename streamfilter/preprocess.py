@@ -75,15 +75,35 @@ def glimpse(frame: Frame) -> npt.NDArray[np.float32]:
     """
     import cv2
 
-    native = frame.native
-    has_luma = native is not None and not native.format.is_rgb and native.format.components[0].bits == 8
-    luma = _plane(native, 0) if native is not None and has_luma and native.format.is_planar else frame.rgb[:, :, 1]
+    planes = native_planes(frame)
+    luma = planes[0] if planes else packed(frame)[:, :, 1]
     lines = luma[:: max(1, luma.shape[0] // (4 * GLIMPSE_HW[0]))]
     # OpenCV averages whole numbers of pixels ten times faster than parts of them; what is cut off is under one cell.
     cells = zip(lines.shape, GLIMPSE_HW, strict=True)
     height, width = (max(side - side % part, min(side, part)) for side, part in cells)
     small = cv2.resize(lines[:height, :width], GLIMPSE_HW[::-1], interpolation=cv2.INTER_AREA)
     return np.asarray(small, dtype=np.float32)
+
+
+def native_planes(frame: Frame) -> list[npt.NDArray[np.uint8]]:
+    """Views of the decoder's 8-bit planes, not turned upright: luma, then U and V if any; none where it has no such."""
+    native = frame.native
+    if native is None or native.format.is_rgb or not native.format.is_planar or native.format.components[0].bits != 8:
+        return []
+    if len(native.planes) == 2:
+        both = _plane(native, 1, 2)
+        return [_plane(native, 0), both[:, ::2], both[:, 1::2]]
+    return [_plane(native, index) for index in range(len(native.planes))]
+
+
+def packed(frame: Frame) -> RGB:
+    """A readable frame's (H, W, 3) uint8 RGB; where it was decoded small, the smaller one, for it is there already."""
+    return frame.rgb if frame.reduced is None else frame.reduced.array
+
+
+def is_full_range(native: av.VideoFrame) -> bool:
+    """Whether its luma runs from 0 to 255 rather than from 16 to 235."""
+    return native.color_range == FULL_RANGE or native.format.name == "yuvj420p"
 
 
 def _resize(picture: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
@@ -127,18 +147,17 @@ def _scaler(index: int) -> VideoReformatter:
     return scalers[index]
 
 
-def _plane(native: av.VideoFrame, index: int) -> npt.NDArray[np.uint8]:
+def _plane(native: av.VideoFrame, index: int, together: int = 1) -> npt.NDArray[np.uint8]:
     plane = native.planes[index]
     # PyAV's stubs leave out that a plane is a buffer.
     lines = np.frombuffer(cast(memoryview, plane), dtype=np.uint8)[: plane.line_size * plane.height]
-    return lines.reshape(plane.height, plane.line_size)[:, : plane.width]
+    return lines.reshape(plane.height, plane.line_size)[:, : together * plane.width]
 
 
 def _yuv_to_rgb(native: av.VideoFrame) -> npt.NDArray[np.float64]:
     """(3, 4) matrix from (Y, U, V, 1) in 0-255 to RGB in 0-255. Source: ITU-R BT.601 and BT.709."""
     kr, kb = (0.2126, 0.0722) if native.colorspace == BT709 else (0.299, 0.114)
-    full = native.color_range == FULL_RANGE or native.format.name == "yuvj420p"
-    luma, chroma, black = (1.0, 1.0, 0.0) if full else (255 / 219, 255 / 224, 16.0)
+    luma, chroma, black = (1.0, 1.0, 0.0) if is_full_range(native) else (255 / 219, 255 / 224, 16.0)
     kg = 1 - kr - kb
     red_v, blue_u = 2 * (1 - kr) * chroma, 2 * (1 - kb) * chroma
     green_u, green_v = -blue_u * kb / kg, -red_v * kr / kg

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from streamfilter.errors import MissingExtraError
+from streamfilter.health import Condition
 from streamfilter.metrics import LATENCY_BOUNDS, StreamStatus
 from streamfilter.web import LOOPBACK, Listener
 
@@ -88,7 +89,12 @@ class Server:
             "healthy": bool(working or not statuses) and time.monotonic() - self._ticked < SILENT_SECONDS,
             "working": len(working),
             "streams": {
-                status.name: {"state": status.state, "detail": status.detail, "last_frame_seconds": _short(status)}
+                status.name: {
+                    "state": status.state,
+                    "detail": status.detail,
+                    "last_frame_seconds": _short(status),
+                    "camera": list(status.camera),
+                }
                 for status in statuses
             },
         }
@@ -120,6 +126,9 @@ class _Collector:
         taint = CounterMetricFamily("streamfilter_taint_seconds", "Time in taint windows", labels=["stream"])
         depth = GaugeMetricFamily("streamfilter_queue_frames", "Frames waiting", labels=["stream"])
         state = GaugeMetricFamily("streamfilter_state", "1 for the state a stream is in", labels=["stream", "state"])
+        camera = GaugeMetricFamily(
+            "streamfilter_camera_health", "1 for what is wrong with a camera", labels=["stream", "condition"]
+        )
         latency = HistogramMetricFamily(
             "streamfilter_latency_seconds", "From packet to delivery, kept frames", labels=["stream"]
         )
@@ -132,8 +141,10 @@ class _Collector:
             depth.add_metric([status.name], status.queue_depth)
             for one in STATES:
                 state.add_metric([status.name, one], float(status.state == one))
+            for condition in Condition:
+                camera.add_metric([status.name, condition.value], float(condition in status.camera))
             latency.add_metric([status.name], _buckets(status.latency_counts), status.latency_sum)
-        yield from (frames, reconnects, taint, depth, state, latency, *_trust_metrics(statuses))
+        yield from (frames, reconnects, taint, depth, state, camera, latency, *_trust_metrics(statuses))
 
 
 def _trust_metrics(statuses: Sequence[StreamStatus]) -> Iterator[Metric]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -14,6 +15,7 @@ from streamfilter.canary_monitor import CanaryMonitor
 from streamfilter.delivery import Delivery
 from streamfilter.filter import open_buffer
 from streamfilter.frame import Decision, Frame, Reason, StreamEvent
+from streamfilter.health import changes
 from streamfilter.integrity import Soundness
 from streamfilter.metrics import StreamMeter, StreamStatus, Watcher
 from streamfilter.policy import joint_utility
@@ -120,6 +122,7 @@ class Stream:
         self.buffer = open_buffer(source, config.live, ahead, on_change)
         self._sound_at = time.monotonic()
         self._is_unhealthy = False
+        self._camera_events: deque[StreamEvent] = deque()
 
     def take(self, most: int) -> tuple[list[Frame], bool]:
         """The frames that are there and wanted, and whether others were dropped on the way: those are delivered so.
@@ -139,6 +142,9 @@ class Stream:
 
     def deliver(self, frames: Sequence[Frame], decisions: Sequence[Decision], state: StreamState, now: float) -> None:
         """Pass decided frames on, and keep what they leave behind for the next."""
+        seen = changes(self.state.diagnosis.health, state.diagnosis.health)
+        self._camera_events.extend(StreamEvent(self.config.name, *told) for told in seen)
+        self.meter.camera = tuple(sorted(state.diagnosis.health.open))
         self.state = state
         self.meter.looked(frames, decisions, state.integrity.soundness is Soundness.TAINTED, now)
         if any((decision.spared or decision.reason) not in UNSOUND for decision in decisions):
@@ -147,8 +153,12 @@ class Stream:
             self.canary.saw(frame, decision)
             self.delivery.put(frame, decision)
 
-    def check_health(self, now: float) -> StreamEvent | None:
-        """What to tell when the stream has had no sound frame for long, or has one again; None when nothing changed."""
+    def camera_events(self) -> list[StreamEvent]:
+        """What happened to the camera and was not told yet."""
+        return [self._camera_events.popleft() for _ in range(len(self._camera_events))]
+
+    def check_health(self, now: float) -> list[StreamEvent]:
+        """What to tell when the stream has had no sound frame for long, or has one again; nothing when none changed."""
         is_playing = self.meter.state in ("playing", "unhealthy")
         if not is_playing:
             self._sound_at = now
@@ -156,11 +166,11 @@ class Stream:
         if self.source.is_live and silent > limit and not self._is_unhealthy:
             self._is_unhealthy = True
             told = f"no sound frame for {limit:g} s: everything comes damaged"
-            return StreamEvent(self.config.name, "unhealthy", told)
+            return [StreamEvent(self.config.name, "unhealthy", told)]
         if self._is_unhealthy and silent <= limit and is_playing:
             self._is_unhealthy = False
-            return StreamEvent(self.config.name, "healthy", "sound frames again")
-        return None
+            return [StreamEvent(self.config.name, "healthy", "sound frames again")]
+        return []
 
     def status(self) -> StreamStatus:
         """How it is doing now."""

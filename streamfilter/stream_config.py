@@ -8,12 +8,14 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from streamfilter.config import Settings, not_in, not_one_of, read_toml
+from streamfilter.config import CAMERA_FIELDS, Settings, not_in, not_one_of, read_toml
 from streamfilter.errors import ConfigError
 
 TRANSPORTS = ("auto", "tcp", "udp")
 BACKPRESSURES = ("bounded", "latest", "priority", "wait")
-POLICY_FIELDS = ("threshold", "profile", "task", "hysteresis", "max_gap_seconds", "shadow", "canary")
+POLICY_FIELDS = (
+    "threshold", "profile", "task", "hysteresis", "max_gap_seconds", "shadow", "canary", "causes", *CAMERA_FIELDS
+)  # fmt: skip
 """Settings of the filter that each stream may have of its own; the model and where it runs are shared."""
 OWN_FIELDS = ("name", "uri", "out", "records")
 

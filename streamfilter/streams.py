@@ -13,6 +13,7 @@ from streamfilter.canary_monitor import CanaryMonitor
 from streamfilter.errors import ConfigError, StreamFilterError
 from streamfilter.filter import StreamFilter
 from streamfilter.frame import Decision, Frame, StreamEvent
+from streamfilter.health import Condition
 from streamfilter.metrics import StreamMeter, StreamStatus, Summary, Watcher
 from streamfilter.sinks import Sink, SinkOptions
 from streamfilter.sources import Source
@@ -29,7 +30,9 @@ JOIN_SECONDS = 10.0
 """How long the last stream's outputs may take to become whole, such as the index of a long video."""
 FINISH_SECONDS = 60.0
 """How long the consumer of a stream that has ended by itself may take for what still waits."""
-ERROR_KINDS = ("waiting", "failed", "unhealthy", "bound_doubtful", "drifted")
+ERROR_KINDS = (
+    "waiting", "failed", "unhealthy", "bound_doubtful", "drifted", *(f"camera_{condition}" for condition in Condition)
+)  # fmt: skip
 
 Listener = Callable[[StreamEvent], object]
 
@@ -238,10 +241,9 @@ class Streams:
                 self._leave(stream, FINISH_SECONDS)
 
     def _watch(self, now: float) -> None:
-        """Say when a stream has had no sound frame for long, and when it has again."""
+        """Say what happened to cameras, when a stream has had no sound frame for long, and when it has again."""
         for stream in self._snapshot():
-            change = stream.check_health(now)
-            if change is not None:
+            for change in [*stream.camera_events(), *stream.check_health(now)]:
                 self._hear(change)
             if stream.delivery.failure is not None:
                 self._give_up(stream, stream.delivery.failure)
@@ -271,10 +273,13 @@ class Streams:
 
     def _end(self, stream: Stream, deadline: float) -> None:
         stream.finish(deadline)
+        for event in stream.camera_events():
+            self._hear(event)
         self._tell(StreamEvent(stream.config.name, "removed", ""))
 
     def _hear(self, event: StreamEvent) -> None:
         with self._lock:
+            self.summary.hear(event)
             stream = self._streams.get(event.stream)
         if stream is not None:
             stream.meter.heard(event)

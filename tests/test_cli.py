@@ -48,7 +48,7 @@ def test_run_writes_video_and_records(tmp_path: Path, clip: Path, model: Path) -
     assert "30 frames read, 20 kept (useful 20), 10 dropped (low_utility 10)" in stderr
     lines = [json.loads(line) for line in records.read_text().splitlines()]
     assert [line["index"] for line in lines] == list(range(30))
-    assert list(lines[12]) == ["input", "index", "pts_seconds", "keep", "reason", "utility"]
+    assert list(lines[12]) == ["input", "index", "pts_seconds", "keep", "reason", "utility", "cause"]
     assert (lines[12]["keep"], lines[12]["reason"], lines[12]["input"]) == (False, "low_utility", str(clip))
     assert set(lines[12]["utility"]) == {"classification", "detection"}
     with av.open(str(out)) as container:

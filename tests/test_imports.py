@@ -13,8 +13,9 @@ LAYERS = (
     {"canary", "config", "spec", "web"},
     {"drift", "profile", "stream_config"},
     {"trust"},
-    {"checks", "consumers", "distort", "integrity", "metrics", "policy", "preprocess", "sinks", "sources"},
-    {"buffer", "canary_monitor", "delivery", "monitor", "reuse", "scorer", "serving", "stages"},
+    {"checks", "consumers", "distort", "health", "integrity", "metrics", "policy", "preprocess", "sinks", "sources"},
+    {"buffer", "canary_monitor", "causes", "delivery", "monitor", "reuse", "scorer", "serving", "stages"},
+    {"diagnosis"},
     {"batch"},
     {"filter"},
     {"calibration", "pipeline", "progress", "stream"},
@@ -30,6 +31,7 @@ OUTSIDE = {
         "trainer",
         "streamfilter.consumers",
         "streamfilter.digest",
+        "streamfilter.causes",
         "streamfilter.distort",
         "streamfilter.errors",
         "streamfilter.frame",
@@ -46,7 +48,15 @@ OUTSIDE = {
         "streamfilter.errors",
     },
     "samples": {"streamfilter"},
-    "benchmarks": {"benchmarks", "streamfilter", "trainer.networks", "trainer.rivals", "trainer.utility"},
+    "benchmarks": {
+        "benchmarks",
+        "streamfilter",
+        "streamfilter.distort",
+        "trainer.causes",
+        "trainer.networks",
+        "trainer.rivals",
+        "trainer.utility",
+    },
 }
 OURS = ("streamfilter", "trainer", "export")
 

@@ -21,6 +21,7 @@ def test_the_door_is_exactly_this() -> None:
         "Audit",
         "CanaryEstimate",
         "CanaryMonitor",
+        "Cause",
         "Decision",
         "Drift",
         "Frame",
