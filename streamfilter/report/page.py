@@ -18,7 +18,7 @@ from streamfilter.report import words
 from streamfilter.report.content import ClipPart, Content, Shown
 from streamfilter.sinks._whole import WholeFile, writing
 
-SCRIPTS = ("common.js", "lanes.js", "timeline.js", "viewer.js", "curve.js", "page.js")
+SCRIPTS = ("common.js", "lanes.js", "chart.js", "timeline.js", "viewer.js", "curve.js", "page.js")
 NEEDS = 'the report needs Jinja2 and uPlot; run: pip install "streamfilter[report]"'
 
 
