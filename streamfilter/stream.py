@@ -15,7 +15,7 @@ from streamfilter.canary_monitor import CanaryMonitor
 from streamfilter.delivery import Delivery
 from streamfilter.filter import open_buffer
 from streamfilter.frame import Decision, Frame, Reason, StreamEvent
-from streamfilter.health import changes
+from streamfilter.health import Condition, changes
 from streamfilter.integrity import Soundness
 from streamfilter.metrics import StreamMeter, StreamStatus, Watcher
 from streamfilter.policy import joint_utility
@@ -27,6 +27,10 @@ log = logging.getLogger(__name__)
 
 UNSOUND = (Reason.TAINTED, Reason.AWAITING_KEYFRAME, Reason.UNREADABLE)
 TAKEN_AT_ONCE = 64
+ERROR_KINDS = (
+    "waiting", "failed", "unhealthy", "bound_doubtful", "drifted", *(f"camera_{condition}" for condition in Condition)
+)  # fmt: skip
+"""Kinds of events that somebody has to look at."""
 
 
 def open_stream_source(config: StreamConfig, on_event: Callable[[StreamEvent], None]) -> Source:
@@ -209,3 +213,9 @@ def _ranked_by(rules: Rules) -> Callable[[Decision], float]:
         return joint_utility(decision.utility or {}, rules.policy.task)
 
     return rank
+
+
+def log_event(event: StreamEvent) -> None:
+    """Log what happened to a stream, as a warning where somebody has to look at it."""
+    level = logging.WARNING if event.kind in ERROR_KINDS else logging.INFO
+    log.log(level, "%s: %s%s", event.stream, event.kind, f" ({event.detail})" if event.detail else "")

@@ -13,11 +13,10 @@ from streamfilter.canary_monitor import CanaryMonitor
 from streamfilter.errors import ConfigError, StreamFilterError
 from streamfilter.filter import StreamFilter
 from streamfilter.frame import Decision, Frame, StreamEvent
-from streamfilter.health import Condition
 from streamfilter.metrics import StreamMeter, StreamStatus, Summary, Watcher
 from streamfilter.sinks import Sink, SinkOptions
 from streamfilter.sources import Source
-from streamfilter.stream import Stream, open_ends
+from streamfilter.stream import Stream, log_event, open_ends
 from streamfilter.stream_config import StreamConfig
 
 log = logging.getLogger(__name__)
@@ -30,9 +29,6 @@ JOIN_SECONDS = 10.0
 """How long the last stream's outputs may take to become whole, such as the index of a long video."""
 FINISH_SECONDS = 60.0
 """How long the consumer of a stream that has ended by itself may take for what still waits."""
-ERROR_KINDS = (
-    "waiting", "failed", "unhealthy", "bound_doubtful", "drifted", *(f"camera_{condition}" for condition in Condition)
-)  # fmt: skip
 
 Listener = Callable[[StreamEvent], object]
 
@@ -218,12 +214,10 @@ class Streams:
     def _decide(self, groups: Sequence[tuple[Stream, list[Frame]]]) -> None:
         if not groups:
             return
-        results = self.stream_filter.decide_together(
-            [(stream.rules, frames, stream.state) for stream, frames in groups]
-        )
+        results = self.stream_filter.decide_together([(one.rules, frames, one.state) for one, frames in groups])
         now = time.monotonic()
-        for (stream, frames), (decisions, state) in zip(groups, results, strict=True):
-            stream.deliver(frames, decisions, state, now)
+        for (stream, frames), result in zip(groups, results, strict=True):
+            stream.deliver(frames, *result, now)
 
     def _count(self, meter: StreamMeter, frame: Frame, decision: Decision) -> None:
         meter.count(frame, decision, time.monotonic())
@@ -286,8 +280,7 @@ class Streams:
         self._tell(event)
 
     def _tell(self, event: StreamEvent) -> None:
-        level = logging.WARNING if event.kind in ERROR_KINDS else logging.INFO
-        log.log(level, "%s: %s%s", event.stream, event.kind, f" ({event.detail})" if event.detail else "")
+        log_event(event)
         self._on_event(event)
 
     def _trying(self, name: str, action: Callable[[], object]) -> Mapping[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamfilter.config import DEFAULT_MODEL, Settings
@@ -40,7 +41,9 @@ class ColumnsSink(BaseSink):
 def rule_of(stream_filter: StreamFilter) -> Rule:
     """The thresholds a filter decides by."""
     policy, spec = stream_filter.policy, stream_filter.scorer.spec
+    profile = stream_filter.settings.profile
     origin = "the model's own" if policy.thresholds == spec.thresholds else "given"
+    origin = f"of the profile {Path(profile).name}" if profile is not None else origin
     return Rule(dict(policy.thresholds), policy.task, spec.name, origin)
 
 
