@@ -63,6 +63,7 @@ class Streams:
         self._options = options or SinkOptions()
         self._on_event, self._watcher = on_event, watcher
         self._streams: dict[str, Stream] = {}
+        self._canaries: dict[str, CanaryMonitor] = {}
         self._lock = threading.Lock()
         self._scoring = threading.Lock()
         """Held while frames are taken, scored and put, so that no stream is taken apart meanwhile."""
@@ -96,6 +97,7 @@ class Streams:
             opened, own = open_ends(config, self._options, self._hear, source, sinks, consumer)
             ahead = 2 * self.stream_filter.settings.batch_size
             canary = CanaryMonitor(config.name, rules.profile, rules.policy.task, self._hear)
+            self._canaries[config.name] = canary
             self._streams[config.name] = Stream(
                 config, rules, opened, own, canary, ahead, self._count, self._work.set, self._watcher
             )
@@ -195,10 +197,15 @@ class Streams:
     def feedback(self, name: str, frame: Frame, useful: bool) -> None:
         """Note, from any thread, whether a frame that was passed, canary or not, was of use to its consumer.
 
+        A stream may have ended meanwhile: consumers are slow.
+
         Raises:
-            ConfigError: there is no such stream.
+            ConfigError: there never was such a stream.
         """
-        self._named(name).canary.report(frame, useful)
+        with self._lock:
+            if (canary := self._canaries.get(name)) is None:
+                raise ConfigError(f"there was no stream {name}; there were {', '.join(self._canaries) or 'none'}")
+        canary.report(frame, useful)
 
     def close(self) -> None:
         """Stop all streams, within two seconds, and close their sinks."""

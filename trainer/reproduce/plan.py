@@ -111,7 +111,7 @@ def _once(steps: Iterable[LabelStep]) -> list[LabelStep]:
 
 def _model_steps(recipe: Recipe, place: Place) -> list[Step]:
     train, export = train_step(recipe, place), export_step(recipe, place)
-    return [train, EvaluateStep(train.out, place.work / "labels" / TESTS[0].name), export]
+    return [train, EvaluateStep(train.out, place.work / "labels" / TESTS[0].name, train.config.tasks), export]
 
 
 def _score_step(name: str, tables: Sequence[LabelStep], recipes: Sequence[Recipe], place: Place) -> ScoreStep:

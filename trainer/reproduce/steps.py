@@ -26,6 +26,8 @@ class EvaluateStep:
     """The run folder."""
     labels: Path
     """Folder of the test tables."""
+    tasks: tuple[str, ...] = TASKS
+    """Those of the run: the other tables do not concern it."""
 
     @property
     def title(self) -> str:
@@ -43,7 +45,9 @@ class EvaluateStep:
         if metrics.stat().st_mtime < folder.checkpoint_path.stat().st_mtime:
             return False
         known = folder.read_json(metrics.name).get(EVALUATION)
-        return known is not None and {label["sha256"] for label in known["labels"]} == _digests([self.labels])
+        return known is not None and {label["sha256"] for label in known["labels"]} == _digests(
+            [self.labels], self.tasks
+        )
 
     def run(self) -> list[str]:
         if not self.done():
@@ -129,5 +133,5 @@ def _tables(folders: Sequence[Path]) -> list[Path]:
     return [path for folder in folders for task in TASKS if (path := folder / f"{task}.parquet").is_file()]
 
 
-def _digests(folders: Sequence[Path]) -> set[str]:
-    return {sha256(path) for path in _tables(folders)}
+def _digests(folders: Sequence[Path], tasks: Sequence[str] = TASKS) -> set[str]:
+    return {sha256(path) for path in _tables(folders) if path.stem in tasks}
