@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -213,6 +214,27 @@ def _ranked_by(rules: Rules) -> Callable[[Decision], float]:
         return joint_utility(decision.utility or {}, rules.policy.task)
 
     return rank
+
+
+class Leaving:
+    """Streams that are finished in a thread each, so that the others go on meanwhile."""
+
+    def __init__(self) -> None:
+        self._threads: list[tuple[Stream, threading.Thread]] = []
+
+    def start(self, stream: Stream, finish: Callable[[], object]) -> None:
+        """Finish one, beside whatever else goes on."""
+        self._threads = [(other, thread) for other, thread in self._threads if thread.is_alive()]
+        self._threads.append((stream, threading.Thread(target=finish, name=f"end of {stream.config.name}")))
+        self._threads[-1][1].start()
+
+    def hurry(self, drain_seconds: float, join_seconds: float) -> None:
+        """Leave each so long to drain, and wait so long for its outputs."""
+        for stream, thread in self._threads:
+            stream.delivery.hurry(drain_seconds)
+            thread.join(join_seconds)
+            if thread.is_alive():
+                log.warning("%s: its outputs are still not finished", stream.config.name)
 
 
 def log_event(event: StreamEvent) -> None:

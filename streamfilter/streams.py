@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,10 +15,8 @@ from streamfilter.frame import Decision, Frame, StreamEvent
 from streamfilter.metrics import StreamMeter, StreamStatus, Summary, Watcher
 from streamfilter.sinks import Sink, SinkOptions
 from streamfilter.sources import Source
-from streamfilter.stream import Stream, log_event, open_ends
+from streamfilter.stream import Leaving, Stream, log_event, open_ends
 from streamfilter.stream_config import StreamConfig
-
-log = logging.getLogger(__name__)
 
 IDLE_SECONDS = 0.1
 BATCH_WAIT_SECONDS = 0.004
@@ -67,7 +64,7 @@ class Streams:
         self._lock = threading.Lock()
         self._scoring = threading.Lock()
         """Held while frames are taken, scored and put, so that no stream is taken apart meanwhile."""
-        self._leaving: list[tuple[Stream, threading.Thread]] = []
+        self._leaving = Leaving()
         self._work = threading.Event()
 
     def add(
@@ -212,11 +209,7 @@ class Streams:
         for stream in self._snapshot():
             stream.source.close()
             self._leave(stream, DRAIN_SECONDS)
-        for stream, thread in self._leaving:
-            stream.delivery.hurry(DRAIN_SECONDS)
-            thread.join(JOIN_SECONDS)
-            if thread.is_alive():
-                log.warning("%s: its outputs are still not finished", stream.config.name)
+        self._leaving.hurry(DRAIN_SECONDS, JOIN_SECONDS)
 
     def _decide(self, groups: Sequence[tuple[Stream, list[Frame]]]) -> None:
         if not groups:
@@ -268,9 +261,7 @@ class Streams:
             except StreamFilterError as error:
                 self.summary.failures.append(str(error))
 
-        self._leaving = [(other, thread) for other, thread in self._leaving if thread.is_alive()]
-        self._leaving.append((stream, threading.Thread(target=finish, name=f"end of {stream.config.name}")))
-        self._leaving[-1][1].start()
+        self._leaving.start(stream, finish)
 
     def _end(self, stream: Stream, deadline: float) -> None:
         stream.finish(deadline)
