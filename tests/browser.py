@@ -104,7 +104,14 @@ class Browser:
 
     def picture(self, selector: str | None = None) -> npt.NDArray[np.uint8]:
         """(H, W, 3) uint8 RGB of what is seen in the window, or of one element."""
-        data = self.driver.get_screenshot_as_png() if selector is None else self.find(selector).screenshot_as_png
+        from selenium.common.exceptions import TimeoutException
+
+        take = self.driver.get_screenshot_as_png if selector is None else lambda: self.find(selector).screenshot_as_png
+        try:
+            data = take()
+        except TimeoutException:
+            # The driver gives a picture ten seconds, which a busy machine may need for something else.
+            data = take()
         return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
 
     def save(self, path: Path, *, whole_page: bool = False) -> None:
