@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -83,7 +83,7 @@ def _grey(rgb: Grey) -> Grey:
     return np.asarray(cv2.cvtColor(flat, cv2.COLOR_RGB2GRAY), dtype=np.uint8).reshape(rgb.shape[:-1])
 
 
-@cache
+@lru_cache(maxsize=64)
 def _places(height: int, width: int) -> tuple[tuple[tuple[int, int], ...], int]:
     """Top left corners of the patches, each on a block's corner, and their side."""
     side = min(PATCH, height // BLOCK * BLOCK, width // BLOCK * BLOCK)

@@ -90,7 +90,7 @@ class Pictures:
     def _next(self) -> Offer | None:
         with self._changed:
             while not self._waiting and not self._ended:
-                self._changed.wait()
+                self._changed.wait(UNWATCHED_SECONDS)
             return None if self._ended else self._waiting.pop(next(iter(self._waiting)))
 
 
