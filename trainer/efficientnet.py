@@ -123,17 +123,21 @@ class WholeLite(Trunk):
 
     def seen(self, planes: torch.Tensor) -> torch.Tensor:
         """(N, D) what the head sees, unscaled."""
+        return self.look(planes)[0]
+
+    def look(self, planes: torch.Tensor) -> tuple[torch.Tensor, dict[int, torch.Tensor]]:
+        """(N, D) what the head sees, unscaled, and the features after each block."""
         features = self.stem((255 * planes - 127) / 128)
-        found = []
+        found, after = [], {}
         for index, block in enumerate(self.blocks):
-            features = block(features)
+            features = after[index] = block(features)
             if index in DEPTHS:
                 mean = features.mean((2, 3))
                 spread = (features - mean[:, :, None, None]).square().mean((2, 3)).sqrt()
                 found += [mean, features.amax((2, 3)), spread]
         places = self.neck(features)
         mean = places.mean((2, 3))
-        return torch.cat((*found, mean, places.amax((2, 3)), sureness(self.classes(mean))), 1)
+        return torch.cat((*found, mean, places.amax((2, 3)), sureness(self.classes(mean))), 1), after
 
     def load_published(self, state: dict[str, torch.Tensor]) -> None:
         """Take the weights of the PyTorch release.

@@ -28,7 +28,8 @@ from trainer.views import Pictures, prefetch, vary
 
 log = logging.getLogger(__name__)
 
-Batch = tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]
+Batch = tuple[tuple[torch.Tensor, ...], npt.NDArray[np.float32]]
+"""What is shown, and what it should answer."""
 
 
 class Loop:
@@ -83,10 +84,10 @@ class Loop:
     def _epoch(self, report: Callable[[int], object], stopping: Callable[[], bool]) -> bool:
         saved = time.monotonic()
         self.state.net.train()
-        for images, labels in prefetch(self._jobs()):
-            self._step(images, labels)
+        for shown, labels in prefetch(self._jobs()):
+            self._step(shown, labels)
             self.state.step += 1
-            report(len(images))
+            report(len(labels))
             if stopping():
                 return False
             if time.monotonic() - saved > 60 * self.config.checkpoint_minutes:
@@ -103,21 +104,26 @@ class Loop:
 
     def _batch(self, chosen: npt.NDArray[np.int64], rng: np.random.Generator) -> Batch:
         views = vary(self.pictures.batch(chosen), self.config.input_size, rng, self.config.patch)
-        return views, self.labels[chosen]
+        return (torch.from_numpy(views),), self.labels[chosen]
 
-    def _step(self, images: npt.NDArray[np.uint8], labels: npt.NDArray[np.float32]) -> None:
+    def _step(self, shown: tuple[torch.Tensor, ...], labels: npt.NDArray[np.float32]) -> None:
         state = self.state
         place = (state.epoch + state.step / self.steps) / self.config.epochs
         for group in state.optimizer.param_groups:
             group["lr"] = learning_rate(self.config.lr, self.config.warmup, place + 1 / (2 * self.steps))
-        with torch.autocast(self.device.type, self.precision, enabled=self.precision is not torch.float32):
-            logits = state.net.all_logits(torch.from_numpy(images).to(self.device))
-        loss = masked_cross_entropy(logits, torch.from_numpy(labels).to(self.device), self.class_weights)
+        on_device = tuple(tensor.to(self.device) for tensor in shown)
+        logits, loss = self._answer(on_device, torch.from_numpy(labels).to(self.device))
         state.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         state.optimizer.step()
         tasks = len(self.config.tasks)
         state.tally.add(logits.detach().cpu().numpy()[:, :tasks], labels[:, :tasks])
+
+    def _answer(self, shown: tuple[torch.Tensor, ...], labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(N, T + A) logits and the loss."""
+        with torch.autocast(self.device.type, self.precision, enabled=self.precision is not torch.float32):
+            logits = self.state.net.all_logits(shown[0])
+        return logits, masked_cross_entropy(logits, labels, self.class_weights)
 
     def _close_epoch(self) -> None:
         state, tasks = self.state, self.config.tasks

@@ -17,14 +17,16 @@ from torch.nn.functional import avg_pool2d
 
 from streamfilter.errors import ConfigError, ModelError
 from trainer.efficientnet import Lite, WholeLite
+from trainer.places.network import TWO_VIEWS, TwoViews
 from trainer.shufflenet import Nano
 
 log = logging.getLogger(__name__)
 
 NANO, LITE, WHOLE = "nano", "lite0", "lite0_whole"
-MODELS = ("resnet18", "mobilenet_v3_small", "shufflenet_v2_x0_5", NANO, LITE, WHOLE)
+MODELS = ("resnet18", "mobilenet_v3_small", "shufflenet_v2_x0_5", NANO, LITE, WHOLE, TWO_VIEWS)
 OURS: dict[str, type[Nano] | type[Lite] | type[WholeLite]] = {NANO: Nano, LITE: Lite, WHOLE: WholeLite}
 """Those that start from a file of their authors' weights."""
+READ_UNIT = (*OURS, TWO_VIEWS)
 LITE_WEIGHTS = "efficientnet-lite0-57934424.pth"
 INITS = ("none", "imagenet")
 FRONTS = ("residual", "rgb", "unit")
@@ -83,13 +85,22 @@ class UtilityNet(nn.Module):
         Returns:
             (N, T + A) float32.
         """
+        logits: torch.Tensor = self.backbone(self.planes(images))
+        return logits if logits.dtype == torch.float32 else logits.to(torch.float32)
+
+    def planes(self, images: torch.Tensor) -> torch.Tensor:
+        """What the backbone sees.
+
+        Args:
+            images: (N, S, S, 3) uint8, RGB, NHWC, 0-255.
+
+        Returns:
+            (N, 3, S, S) float32.
+        """
         planes = images.permute(0, 3, 1, 2).to(torch.float32)
         if self.front == "residual":
-            planes = residual(planes)
-        else:
-            planes = planes / 255 if self.front == "unit" else (planes - self.mean) / self.std
-        logits: torch.Tensor = self.backbone(planes)
-        return logits if logits.dtype == torch.float32 else logits.to(torch.float32)
+            return residual(planes)
+        return planes / 255 if self.front == "unit" else (planes - self.mean) / self.std
 
     def probabilities(self, images: torch.Tensor) -> torch.Tensor:
         """Calibrated utility: sigmoid(scale * logit + bias), with one scale and bias a task.
@@ -143,6 +154,7 @@ def build(
         init: `none` for a random initialisation, `imagenet` for the published weights of torchvision's networks and of
             `lite0`, a file of weights as their authors published them (`nano`: ShuffleNetV2 0.5x's, `lite0`), or the
             folder of a finished run for at least these tasks; weights come under a new head where the outputs differ.
+            `lite0_places` starts from a finished run of `lite0_whole` with these outputs, which it leaves as it is.
         weights_dir: folder that holds the published weights' file; None downloads it.
         front: what the backbone sees: `rgb`, normalised, the `residual` of each pixel to its neighbourhood, or `unit`,
             RGB in 0-1.
@@ -160,17 +172,23 @@ def build(
             f"unknown initialisation {init!r}; known: {', '.join(INITS)}, the folder of a finished run, "
             f"or a weight file for {' or '.join(OURS)}"
         )
+    if name == TWO_VIEWS and init == "imagenet":
+        raise ConfigError(f"{name} starts from a finished run of {WHOLE}: give its folder as --init")
     starts_ready = is_file or init == "imagenet"
-    wanted = ("unit" if name in OURS else "rgb") if starts_ready else front
+    wanted = ("unit" if name in READ_UNIT else "rgb") if starts_ready or name == TWO_VIEWS else front
     if front not in FRONTS or front != wanted:
         raise ConfigError(f"front {front!r}: known are {', '.join(FRONTS)}, and these published weights want {wanted}")
     outputs = len(tasks) + len(networks)
     if name in OURS:
         backbone: nn.Module = OURS[name](outputs)
+    elif name == TWO_VIEWS:
+        backbone = TwoViews(outputs)
     else:
         backbone = torchvision.models.get_model(name, weights=None, num_classes=outputs)
     if isinstance(backbone, tuple(OURS.values())) and starts_ready:
         _load_authors(backbone, Path(init) if is_file else _packaged_weights(name, weights_dir))
+    elif isinstance(backbone, TwoViews):
+        backbone.correct([task == "detection" for task in (*tasks, *(of for of, _ in networks))])
     elif init == "imagenet":
         _load_published(backbone, name, weights_dir)
     net = UtilityNet(backbone, tasks, front, networks)
@@ -202,12 +220,15 @@ def load(run: Path) -> UtilityNet:
 def _load_run(net: UtilityNet, name: str, run: Path) -> None:
     earlier = load(run)
     recipe = read_tensors(run / "checkpoint.pt")["recipe"]
-    if (recipe["model"], earlier.front) != (name, net.front) or not set(net.tasks) <= set(earlier.tasks):
+    outputs = (earlier.tasks, earlier.networks)
+    fits = set(net.tasks) <= set(earlier.tasks) if name != TWO_VIEWS else outputs == (net.tasks, net.networks)
+    if (recipe["model"], earlier.front) != (WHOLE if name == TWO_VIEWS else name, net.front) or not fits:
         what = f"{recipe['model']} for {', '.join(earlier.tasks)} with front {earlier.front}"
         raise ConfigError(f"{run} is a {what}; start from another run")
-    own = net.backbone.state_dict()
+    into = net.backbone.whole if isinstance(net.backbone, TwoViews) else net.backbone
+    own = into.state_dict()
     fitting = {key: value for key, value in earlier.backbone.state_dict().items() if own[key].shape == value.shape}
-    net.backbone.load_state_dict(fitting, strict=False)
+    into.load_state_dict(fitting, strict=False)
 
 
 def _load_authors(backbone: Nano | Lite | WholeLite, path: Path) -> None:

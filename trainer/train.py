@@ -20,6 +20,8 @@ from trainer.dataset import load_tables, network_names
 from trainer.efficientnet import Lite
 from trainer.loop import Loop
 from trainer.models import FRONTS, INITS, MODELS, UtilityNet, build
+from trainer.places.loop import PlacesLoop
+from trainer.places.network import TWO_VIEWS
 from trainer.prepare import prepare
 from trainer.rounding import WEIGHTS, round_weights
 from trainer.runs import OPTIMIZERS, TARGETS, RunFolder, TrainConfig, command_line, completed, git_commit, sha256
@@ -77,7 +79,8 @@ def train(
             "run.json", {**_record(config, device, precision, command), "started_from": started_from, **record}
         )
         folder.write_json("split.json", data.sides())
-    loop = Loop(config, data, folder, state, recipe, device, precision)
+    kind = PlacesLoop if config.model == TWO_VIEWS else Loop
+    loop = kind(config, data, folder, state, recipe, device, precision)
     if not loop.run():
         return False
     round_weights(net.backbone, config.weights)

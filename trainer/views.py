@@ -40,8 +40,8 @@ class Pictures:
         """
         self.rows = rows
         self.size = size
-        room = min(len(rows), cache_mb * 2**20 // (size * size * 3))
-        self._cache, self._made = _room(folder and folder / self._key(), (room, size, size, 3))
+        rows_kept = min(len(rows), cache_mb * 2**20 // (size * size * 3))
+        self._cache, self._made = room(folder and folder / self.key(), (rows_kept, size, size, 3))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -69,7 +69,8 @@ class Pictures:
         """(N, S, S, 3) uint8 RGB, 0-255."""
         return np.stack([self[int(index)] for index in indices])
 
-    def _key(self) -> str:
+    def key(self) -> str:
+        """Names the rows and the size."""
         names = [f"{row.content_hash} {row.distortion} {row.augmentation}" for row in self.rows]
         return hashlib.sha256("\n".join([str(self.size), *names]).encode()).hexdigest()[:16]
 
@@ -80,15 +81,26 @@ class Pictures:
         return shrink(np.ascontiguousarray(apply(rgb, row.distortion)), self.size)
 
 
-def _room(path: Path | None, shape: tuple[int, ...]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
-    """Place for pictures and whether each is there, in memory or as two sparse files that outlive the process."""
+def room(
+    path: Path | None, shape: tuple[int, ...], dtype: type[np.generic] = np.uint8
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+    """Place for what is made of rows, and whether each is there: memory, or two sparse files that outlive the process.
+
+    Args:
+        path: of the files, without their endings; None for memory.
+        shape: (N, ...).
+        dtype: of each value.
+
+    Raises:
+        OutputError: the files cannot be made.
+    """
     if path is None or not shape[0]:
-        return np.empty(shape, dtype=np.uint8), np.zeros(shape[0], dtype=bool)
+        return np.empty(shape, dtype=dtype), np.zeros(shape[0], dtype=bool)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         kept = path.with_suffix(".pictures").exists() and path.with_suffix(".made").exists()
         mode: Any = "r+" if kept else "w+"
-        pictures = np.memmap(path.with_suffix(".pictures"), np.uint8, mode, shape=shape)
+        pictures = np.memmap(path.with_suffix(".pictures"), dtype, mode, shape=shape)
         return pictures, np.memmap(path.with_suffix(".made"), np.bool_, mode, shape=shape[:1])
     except (OSError, ValueError) as error:
         raise OutputError(f"pictures cannot be kept in {path.parent}: {error}; choose another --cache-dir") from error

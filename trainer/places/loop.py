@@ -1,0 +1,86 @@
+"""The training loop of `TwoViews`: over remembered looks, with maps of what detectors find beside the confidences."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from trainer.loop import Batch, Loop, masked_cross_entropy
+from trainer.places.looks import RememberedLooks
+from trainer.places.network import STRIDE, TwoViews
+from trainer.places.objects import FoundObjects
+from trainer.prepare import TrainingData
+from trainer.runs import RunFolder, TrainConfig
+from trainer.state import State
+from trainer.views import prefetch
+
+WEIGHT = 1.0
+"""Of the maps' loss beside that of the confidences."""
+EMPTY = 0.05
+"""Weight of a place without an object beside one with."""
+EVALUATED = 64
+
+
+class PlacesLoop(Loop):
+    """Pictures are looked at once, without random views; every epoch reads the looks again."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        data: TrainingData,
+        folder: RunFolder,
+        state: State,
+        recipe: dict[str, Any],
+        device: torch.device,
+        precision: torch.dtype,
+    ) -> None:
+        super().__init__(config, data, folder, state, recipe, device, precision)
+        place = Path(config.cache_dir) if config.cache_dir else None
+        share = len(data.training) / (len(data.training) + len(data.held))
+        net = state.net
+        self.looks = RememberedLooks(net, self.pictures, int(config.cache_mb * share), place)
+        self.held_looks = RememberedLooks(net, self.held, int(config.cache_mb * (1 - share)), place)
+        self.cells = config.input_size // STRIDE
+        self.found = FoundObjects(data.tables, [*[None] * len(config.tasks), *net.networks])
+
+    def held_back_logits(self) -> npt.NDArray[np.float32]:
+        """(N, T + A) float32 logits of the held-back rows."""
+        backbone = self._backbone.eval()
+        jobs = ((lambda chosen=chosen: self.held_looks.batch(chosen)) for chosen in self.held_looks.batches(EVALUATED))
+        with torch.inference_mode():
+            return np.concatenate([backbone.answer(looks)[0].numpy() for looks in prefetch(jobs)])
+
+    @property
+    def _backbone(self) -> TwoViews:
+        backbone = self.state.net.backbone
+        assert isinstance(backbone, TwoViews)
+        return backbone
+
+    def _batch(self, chosen: npt.NDArray[np.int64], rng: np.random.Generator) -> Batch:
+        maps = self.found.maps([self.pictures.rows[index] for index in chosen], self.cells)
+        return (*self.looks.batch(chosen), torch.from_numpy(maps)), self.labels[chosen]
+
+    def _answer(self, shown: tuple[torch.Tensor, ...], labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        *looks, maps = shown
+        logits, chart = self._backbone.answer(tuple(looks))
+        learned = torch.where(self._backbone.learned > 0, labels, torch.nan)
+        return logits, masked_cross_entropy(logits, learned, self.class_weights) + WEIGHT * map_loss(chart, maps)
+
+
+def map_loss(chart: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
+    """Mean cross-entropy over the places that are known, those without an object counting little, nats.
+
+    Args:
+        chart: (N, C, H, W) float32 logits.
+        maps: (N, C, H, W) float32 scores, 0-1; 0 without an object, NaN where nothing is asked.
+    """
+    known = ~torch.isnan(maps)
+    truth = torch.where(known, maps, 0.0)
+    weights = known * torch.where(truth > 0, 1.0, EMPTY)
+    losses = binary_cross_entropy_with_logits(chart, truth, reduction="none")
+    return (weights * losses).sum() / weights.sum().clamp(min=1)

@@ -1,0 +1,123 @@
+"""The whole published network seen twice: small, as it was taught, and larger, with a map of its places on top."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+from torch.nn.functional import avg_pool2d, interpolate, max_pool2d, relu6
+
+from trainer.efficientnet import FAR, GRAIN, STAGES, WholeLite
+
+TWO_VIEWS = "lite0_places"
+SMALL = 0.7
+"""Side of the small view, as a share of the input's."""
+FINE, MIDDLE, COARSE = 4, 10, 15
+"""Blocks after which the places take up features: strides of 8, 16 and 32 pixels."""
+STRIDE = 16
+"""Input pixels to a place of the map."""
+WIDTH = 64
+HIDDEN = 256
+DROPOUT = 0.3
+TOP = 5
+"""Surest places that count together."""
+RARE = -3.0
+"""Logit of a place before anything is learned: few hold an object."""
+
+Looks = tuple[torch.Tensor, ...]
+
+
+class TwoViews(nn.Module):
+    """A finished `WholeLite`, left as it is, corrected for some outputs by what a larger view shows.
+
+    The map has a channel an output: how sure a labelling detector is there of an object that it finds rightly. Its
+    surest places, its features and the statistics of the larger view lead to the correction.
+
+    (N, 3, S, S) float32 RGB in 0-1, S a multiple of 32 -> (N, outputs) logits.
+    """
+
+    learned: torch.Tensor
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.whole = WholeLite(outputs).requires_grad_(False)
+        widths = [width for count, *_, width in STAGES for _ in range(count)]
+        self.fine = nn.Sequential(nn.Conv2d(2 * widths[FINE], WIDTH, 1, bias=False), nn.BatchNorm2d(WIDTH))
+        self.middle = nn.Sequential(nn.Conv2d(widths[MIDDLE], WIDTH, 1, bias=False), nn.BatchNorm2d(WIDTH))
+        self.coarse = nn.Sequential(nn.Conv2d(widths[COARSE], WIDTH, 1, bias=False), nn.BatchNorm2d(WIDTH))
+        self.mix = nn.Sequential(_separable(WIDTH), _separable(WIDTH))
+        self.map = nn.Conv2d(WIDTH, outputs, 1)
+        nn.init.constant_(self.map.bias, RARE)  # type: ignore[arg-type]
+        seen = 2 * WIDTH + 3 * outputs + self.statistics
+        self.scale = nn.BatchNorm1d(seen, affine=False)
+        self.head = nn.Sequential(
+            nn.Dropout(DROPOUT), nn.Linear(seen, HIDDEN), nn.ReLU(), nn.Dropout(DROPOUT), nn.Linear(HIDDEN, outputs)
+        )
+        nn.init.zeros_(self.head[-1].weight)
+        nn.init.zeros_(self.head[-1].bias)
+        self.register_buffer("learned", torch.ones(outputs))
+
+    @property
+    def statistics(self) -> int:
+        """How many statistics of a view the whole network reads."""
+        return int(self.whole.head[1].in_features)
+
+    def correct(self, outputs: Sequence[bool]) -> None:
+        """Set which outputs the larger view may correct; the others stay the whole network's."""
+        self.learned.copy_(torch.tensor(outputs, dtype=torch.float32))
+
+    def train(self, mode: bool = True) -> TwoViews:
+        """Set the mode of what learns; the whole network stays as it is."""
+        super().train(mode)
+        self.whole.eval()
+        return self
+
+    def forward(self, planes: torch.Tensor) -> torch.Tensor:
+        """Logits of a batch."""
+        return self.answer(self.look(planes))[0]
+
+    def look(self, planes: torch.Tensor) -> Looks:
+        """What stays the same however long one trains.
+
+        Args:
+            planes: (N, 3, S, S) float32, RGB, 0-1.
+
+        Returns:
+            Features of the larger view at S / 16, S / 16 and S / 32, its (N, D) statistics, and the (N, outputs) logits
+            of the small view.
+        """
+        side = max(GRAIN, round(SMALL * int(planes.shape[-1]) / GRAIN) * GRAIN)
+        small = interpolate(planes, (side, side), mode="bilinear", align_corners=False)
+        statistics, after = self.whole.look(planes)
+        fine = torch.cat((avg_pool2d(after[FINE], 2), max_pool2d(after[FINE], 2)), 1)
+        return fine, after[MIDDLE], after[COARSE], statistics, self.whole(small)
+
+    def answer(self, looks: Looks) -> tuple[torch.Tensor, torch.Tensor]:
+        """What is learned: (N, outputs) logits and the (N, outputs, S / 16, S / 16) map of logits."""
+        fine, middle, coarse, statistics, small = looks
+        far = interpolate(self.coarse(coarse), scale_factor=2.0, mode="nearest")
+        features = self.mix(relu6(self.fine(fine) + self.middle(middle) + far))
+        chart = self.map(features)
+        flat = chart.flatten(2)
+        surest = flat.topk(min(TOP, flat.shape[2]), 2).values
+        seen = torch.cat(
+            (
+                features.mean((2, 3)),
+                features.amax((2, 3)),
+                surest[:, :, 0],
+                surest.mean(2),
+                flat.logsumexp(2),
+                statistics,
+            ),
+            1,
+        )
+        correction = self.head(self.scale(seen).clamp(-FAR, FAR))
+        return small + self.learned * correction, chart
+
+
+def _separable(width: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(width, width, 5, padding=2, groups=width, bias=False), nn.BatchNorm2d(width),
+        nn.Conv2d(width, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU6(),
+    )  # fmt: skip
