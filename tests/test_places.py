@@ -13,8 +13,8 @@ from tests.tiny_kit import write_kit
 from trainer.dataset import load_tables, merge, network_names
 from trainer.label import LabelJob, label
 from trainer.models import build
-from trainer.places.loop import map_loss
 from trainer.places.looks import RememberedLooks
+from trainer.places.loop import map_loss
 from trainer.places.network import TwoViews
 from trainer.places.objects import Found, FoundObjects, draw
 from trainer.runs import TrainConfig
