@@ -50,7 +50,7 @@ class TwoViews(nn.Module):
         self.map = nn.Conv2d(WIDTH, outputs, 1)
         nn.init.constant_(self.map.bias, RARE)  # type: ignore[arg-type]
         seen = 2 * WIDTH + 3 * outputs + self.statistics
-        self.scale = nn.BatchNorm1d(seen, affine=False)
+        self.scale = Standard(seen, affine=False)
         self.head = nn.Sequential(
             nn.Dropout(DROPOUT), nn.Linear(seen, HIDDEN), nn.ReLU(), nn.Dropout(DROPOUT), nn.Linear(HIDDEN, outputs)
         )
@@ -100,7 +100,7 @@ class TwoViews(nn.Module):
         features = self.mix(relu6(self.fine(fine) + self.middle(middle) + far))
         chart = self.map(features)
         flat = chart.flatten(2)
-        surest = flat.topk(min(TOP, flat.shape[2]), 2).values
+        surest = flat.topk(min(TOP, int(chart.shape[2] * chart.shape[3])), 2).values
         seen = torch.cat(
             (
                 features.mean((2, 3)),
@@ -114,6 +114,16 @@ class TwoViews(nn.Module):
         )
         correction = self.head(self.scale(seen).clamp(-FAR, FAR))
         return small + self.learned * correction, chart
+
+
+class Standard(nn.BatchNorm1d):
+    """A batch norm that is plain arithmetic once it is trained: the exporter need not know how wide its input is."""
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """(N, C) -> (N, C)."""
+        if self.training or self.running_mean is None or self.running_var is None:
+            return super().forward(features)
+        return (features - self.running_mean) / (self.running_var + self.eps).sqrt()
 
 
 def _separable(width: int) -> nn.Sequential:
