@@ -1,0 +1,111 @@
+"""A real HLS packager, GStreamer's, and a web server for what it writes; run by the system's Python.
+
+    /usr/bin/python3 hls_server.py --port 8080 --folder /tmp/hls --segment 1 --window 5
+
+The playlist lies under /live.m3u8, a second one that names it under /master.m3u8. SIGTERM ends the broadcast as a
+packager does, with the mark of its end, SIGHUP cuts it off and begins another; the web server goes on, until SIGKILL
+ends all. Prints "ready" once it can be played.
+"""
+
+import argparse
+import functools
+import http.server
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import gi
+
+gi.require_version("Gst", "1.0")
+from gi.repository import GLib, Gst  # noqa: E402
+
+READY_SEGMENTS = 3
+KEPT_SEGMENTS = 5
+MASTER = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=600000,RESOLUTION=320x240\nlive.m3u8\n"
+PIPELINE = (
+    "videotestsrc is-live=true pattern={pattern} ! video/x-raw,format=I420,width=320,height=240,framerate=25/1 ! "
+    "x264enc tune=zerolatency speed-preset=ultrafast threads=1 key-int-max=25 bitrate=500 ! h264parse ! "
+    "hlssink2 target-duration={segment} playlist-length={window} max-files={files} "
+    "location={folder}/{start}-%05d.ts playlist-location={folder}/live.m3u8"
+)
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    """Serves the folder, and says nothing of it."""
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--pattern", default="ball")
+    parser.add_argument("--segment", type=int, default=1, help="seconds")
+    parser.add_argument("--window", type=int, default=5, help="segments that the playlist names")
+    return parser.parse_args()
+
+
+def fail(_bus: Gst.Bus, message: Gst.Message) -> None:
+    print(message.parse_error(), file=sys.stderr, flush=True)
+    os._exit(1)
+
+
+class Packager:
+    """Writes segments and their playlist."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        self.pipeline = None
+
+    def begin(self) -> bool:
+        """Cut off what there is and begin anew, with names of its own."""
+        if self.pipeline is not None:
+            self.pipeline.set_state(Gst.State.NULL)
+        self.playlist.unlink(missing_ok=True)
+        start, files = GLib.get_real_time(), self.options.window + KEPT_SEGMENTS
+        self.pipeline = Gst.parse_launch(PIPELINE.format(**vars(self.options), files=files, start=start))
+        bus = self.pipeline.get_bus()
+        bus.add_signal_watch()
+        bus.connect("message::error", fail)
+        self.pipeline.set_state(Gst.State.PLAYING)
+        return GLib.SOURCE_CONTINUE
+
+    def end(self) -> bool:
+        """Close the last segment and mark the playlist as complete."""
+        self.pipeline.send_event(Gst.Event.new_eos())
+        return GLib.SOURCE_CONTINUE
+
+    def tell_when_ready(self) -> bool:
+        """Called again and again until enough segments are listed."""
+        if self.playlist.exists() and self.playlist.read_text().count("#EXTINF") >= READY_SEGMENTS:
+            print("ready", flush=True)
+            return GLib.SOURCE_REMOVE
+        return GLib.SOURCE_CONTINUE
+
+    @property
+    def playlist(self) -> Path:
+        """What names the segments."""
+        return self.options.folder / "live.m3u8"
+
+
+def main() -> None:
+    options = parse()
+    Gst.init(None)
+    (options.folder / "master.m3u8").write_text(MASTER)
+    packager = Packager(options)
+    packager.begin()
+    handler = functools.partial(Handler, directory=str(options.folder))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", options.port), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    GLib.unix_signal_add(GLib.PRIORITY_HIGH, signal.SIGTERM, packager.end)
+    GLib.unix_signal_add(GLib.PRIORITY_HIGH, signal.SIGHUP, packager.begin)
+    GLib.timeout_add(50, packager.tell_when_ready)
+    GLib.MainLoop().run()
+
+
+if __name__ == "__main__":
+    main()
