@@ -92,6 +92,11 @@ class HlsServer(Script):
         """What the live playlist says."""
         return (self.folder / "live.m3u8").read_text()
 
+    @property
+    def requests(self) -> list[str]:
+        """What was asked for, in order."""
+        return (self.folder / "requests.txt").read_text().split()
+
     def command(self) -> list[str]:
         """The script, run by the system's Python."""
         own = ["--port", str(self.port), "--folder", str(self.folder)]

@@ -141,3 +141,15 @@ def test_a_packager_that_starts_anew_behind_its_web_server_goes_on():
         reader.until_frames(before + 100)
         times = [frame.pts_seconds for frame in reader.frames]
     assert times == sorted(set(times))
+
+
+def test_of_several_sizes_the_largest_is_read_and_the_others_are_not_fetched():
+    need_broadcaster()
+    with HlsServer("--small") as server, Reader(server.url) as reader:
+        reader.until_frames(10)
+        begun = len(server.requests)
+        reader.until_frames(100)
+        later = server.requests[begun:]
+    assert {frame.size_hw for frame in reader.frames} == {(240, 320)}
+    assert [path for path in later if path.startswith("/live-")]
+    assert not [path for path in later if path.startswith("/small")]

@@ -154,10 +154,12 @@ def _prepared(container: InputContainer, uri: str, settings: LiveSettings) -> Co
 
 
 def _video_of(container: InputContainer, uri: str) -> VideoStream:
+    import av
+
     if not container.streams.video:
         kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
         raise ConnectionRefused(f"{mask(uri)} has no video (only {kinds}); give the address of a stream with video")
-    stream = container.streams.video[0]
+    stream = max(container.streams.video, key=_pixels)
     context = stream.codec_context
     if context is None:
         raise ConnectionRefused(f"{mask(uri)} has video of a codec that has no decoder here; set the camera to H.264")
@@ -166,7 +168,15 @@ def _video_of(container: InputContainer, uri: str) -> VideoStream:
         raise ConnectionRefused(
             f"{mask(uri)} sends {size}, over the bound of {MAX_PIXELS} pixels; lower its resolution"
         )
+    for other in container.streams:
+        if other is not stream:
+            # A playlist may name the same pictures in several sizes: the others are not fetched.
+            other.discard = av.stream.Discard.all
     return stream
+
+
+def _pixels(stream: VideoStream) -> int:
+    return 0 if stream.codec_context is None else stream.codec_context.width * stream.codec_context.height
 
 
 def _is_playlist(uri: str) -> bool:

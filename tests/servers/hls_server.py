@@ -23,19 +23,28 @@ from gi.repository import GLib, Gst  # noqa: E402
 
 READY_SEGMENTS = 3
 KEPT_SEGMENTS = 5
-MASTER = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=600000,RESOLUTION=320x240\nlive.m3u8\n"
-PIPELINE = (
+SIZES = {"small": (160, 120), "live": (320, 240)}
+SOURCE = (
     "videotestsrc is-live=true pattern={pattern} ! video/x-raw,format=I420,width=320,height=240,framerate=25/1 ! "
+    "tee name=t"
+)
+RENDITION = (
+    " t. ! queue ! videoscale ! video/x-raw,width={width},height={height} ! "
     "x264enc tune=zerolatency speed-preset=ultrafast threads=1 key-int-max=25 bitrate=500 ! h264parse ! "
     "hlssink2 target-duration={segment} playlist-length={window} max-files={files} "
-    "location={folder}/{start}-%05d.ts playlist-location={folder}/live.m3u8"
+    "location={folder}/{name}-{start}-%05d.ts playlist-location={folder}/{name}.m3u8"
 )
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
-    """Serves the folder, and says nothing of it."""
+    """Serves the folder, and notes in it what was asked for."""
 
-    def log_message(self, *_: object) -> None:
+    def log_request(self, *_: object) -> None:
+        """A line a request."""
+        with (Path(self.directory) / "requests.txt").open("a") as lines:
+            lines.write(f"{self.path}\n")
+
+    def log_error(self, *_: object) -> None:
         """Nothing."""
 
 
@@ -44,6 +53,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--pattern", default="ball")
+    parser.add_argument("--small", action="store_true", help="offer small pictures as well, under /small.m3u8")
     parser.add_argument("--segment", type=int, default=1, help="seconds")
     parser.add_argument("--window", type=int, default=5, help="segments that the playlist names")
     return parser.parse_args()
@@ -61,13 +71,32 @@ class Packager:
         self.options = options
         self.pipeline = None
 
+    @property
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """Width and height by the names of the playlists."""
+        return {name: size for name, size in SIZES.items() if name == "live" or self.options.small}
+
+    def write_master(self) -> None:
+        """The playlist that names the others, the worst one first."""
+        lines = ["#EXTM3U"]
+        for name, (width, height) in self.sizes.items():
+            lines += [f"#EXT-X-STREAM-INF:BANDWIDTH={10 * width * height},RESOLUTION={width}x{height}", f"{name}.m3u8"]
+        (self.options.folder / "master.m3u8").write_text("\n".join(lines) + "\n")
+
+    def launch_line(self) -> str:
+        """Of GStreamer."""
+        shared = {**vars(self.options), "start": GLib.get_real_time(), "files": self.options.window + KEPT_SEGMENTS}
+        return SOURCE.format(**shared) + "".join(
+            RENDITION.format(**shared, name=name, width=width, height=height)
+            for name, (width, height) in self.sizes.items()
+        )
+
     def begin(self) -> bool:
         """Cut off what there is and begin anew, with names of its own."""
         if self.pipeline is not None:
             self.pipeline.set_state(Gst.State.NULL)
         self.playlist.unlink(missing_ok=True)
-        start, files = GLib.get_real_time(), self.options.window + KEPT_SEGMENTS
-        self.pipeline = Gst.parse_launch(PIPELINE.format(**vars(self.options), files=files, start=start))
+        self.pipeline = Gst.parse_launch(self.launch_line())
         bus = self.pipeline.get_bus()
         bus.add_signal_watch()
         bus.connect("message::error", fail)
@@ -95,8 +124,8 @@ class Packager:
 def main() -> None:
     options = parse()
     Gst.init(None)
-    (options.folder / "master.m3u8").write_text(MASTER)
     packager = Packager(options)
+    packager.write_master()
     packager.begin()
     handler = functools.partial(Handler, directory=str(options.folder))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", options.port), handler)
