@@ -20,6 +20,8 @@ def cases(quick: bool, kit: Path) -> dict[str, Callable[[StreamFilter], Outcome]
     if quick:
         return {
             "outage": partial(outage.measure, outages=(1,), times=2),
+            "outage-rtmp": partial(outage.measure, kind="rtmp", outages=(1,), times=2),
+            "outage-hls": partial(outage.measure, kind="hls", outages=(1,), times=2),
             "loss": partial(loss.measure, kit=kit, frames=600, losses=(3,)),
             "slow": partial(slow.measure, seconds=8),
             "many": partial(many.measure, kit=kit, counts=(2,), cycles=1),
@@ -29,6 +31,8 @@ def cases(quick: bool, kit: Path) -> dict[str, Callable[[StreamFilter], Outcome]
         }
     return {
         "outage": outage.measure,
+        "outage-rtmp": partial(outage.measure, kind="rtmp", outages=(1, 5), times=5),
+        "outage-hls": partial(outage.measure, kind="hls", outages=(1, 5), times=5),
         "loss": partial(loss.measure, kit=kit),
         "slow": slow.measure,
         "many": partial(many.measure, kit=kit),

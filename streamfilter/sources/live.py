@@ -1,4 +1,4 @@
-"""Live streams: RTSP cameras, MJPEG and HLS over HTTP, RTMP, SRT, V4L2; connected anew as often as it takes."""
+"""Live streams: RTSP cameras, MJPEG and HLS over HTTP, RTMP, MPEG-TS, V4L2; connected anew as often as it takes."""
 
 from __future__ import annotations
 
