@@ -86,7 +86,10 @@ def test_another_picture_size_goes_on():
         for size in ("320x240", "640x360"):
             with RtspServer("--size", size, port=port):
                 width, height = map(int, size.split("x"))
-                reader.until(lambda size=(height, width): any(one.size_hw == size for one in reader.frames), size)
+                reader.until(
+                    lambda size=(height, width): any(one.is_readable and one.size_hw == size for one in reader.frames),
+                    size,
+                )
 
 
 def test_a_wrong_password_fails_at_once_and_is_not_told():

@@ -24,7 +24,11 @@ WAIT_SECONDS = 60.0
 
 
 def measure(
-    stream_filter: StreamFilter, kind: str = "rtsp", outages: tuple[float, ...] = (1, 5, 30), times: int = 10
+    stream_filter: StreamFilter,
+    kind: str = "rtsp",
+    outages: tuple[float, ...] = (1, 5, 30),
+    times: int = 10,
+    backpressure: str = "bounded",
 ) -> Outcome:
     """Kill the server so often for so long each, while a stream runs."""
     rows: list[dict[str, Any]] = []
@@ -37,7 +41,8 @@ def measure(
             first_kept.append(_after_clean_keyframe(frame))
 
     with SERVERS[kind]() as server, Running(stream_filter) as running:
-        running.add("cam", server.url, consumer, max_backoff_seconds=5.0, taint_threshold=0.0)
+        running.add("cam", server.url, consumer, max_backoff_seconds=5.0, taint_threshold=0.0,
+                    backpressure=backpressure)  # fmt: skip
         wait_for(lambda: seen, WAIT_SECONDS)
         before = (threading.active_count(), handles())
         for seconds in outages:
