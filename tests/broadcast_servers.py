@@ -31,7 +31,10 @@ master_process off;
 pid {folder}/nginx.pid;
 error_log stderr;
 events {{ worker_connections 64; }}
-rtmp {{ server {{ listen 127.0.0.1:{port}; chunk_size 4096; application live {{ live on; wait_key on; }} }} }}
+rtmp {{
+    access_log off;
+    server {{ listen 127.0.0.1:{port}; chunk_size 4096; application live {{ live on; wait_key on; }} }}
+}}
 """
 
 
