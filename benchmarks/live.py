@@ -16,10 +16,16 @@ KIT = Path("../shared/kit")
 
 
 def cases(quick: bool, kit: Path) -> dict[str, Callable[[StreamFilter], Outcome]]:
-    """The cases by name; `quick` ones show that they run, not what they must show."""
+    """The cases by name; `quick` ones show that they run, not what they must show.
+
+    What an RTMP server has at hand when a player comes is handed out at once: `wait` keeps a busy machine from dropping
+    the very keyframe that is looked for as stale.
+    """
     if quick:
         return {
             "outage": partial(outage.measure, outages=(1,), times=2),
+            "outage-rtmp": partial(outage.measure, kind="rtmp", outages=(1,), times=2, backpressure="wait"),
+            "outage-hls": partial(outage.measure, kind="hls", outages=(1,), times=2, backpressure="wait"),
             "loss": partial(loss.measure, kit=kit, frames=600, losses=(3,)),
             "slow": partial(slow.measure, seconds=8),
             "many": partial(many.measure, kit=kit, counts=(2,), cycles=1),
@@ -29,6 +35,8 @@ def cases(quick: bool, kit: Path) -> dict[str, Callable[[StreamFilter], Outcome]
         }
     return {
         "outage": outage.measure,
+        "outage-rtmp": partial(outage.measure, kind="rtmp", outages=(1, 5), times=5, backpressure="wait"),
+        "outage-hls": partial(outage.measure, kind="hls", outages=(1, 5), times=5, backpressure="wait"),
         "loss": partial(loss.measure, kit=kit),
         "slow": slow.measure,
         "many": partial(many.measure, kit=kit),

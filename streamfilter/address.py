@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import re
 
+# Up to the last @: a password may hold / and @ as they are.
+CREDENTIALS = re.compile(r"(?<=://)\S*@")
+# What follows the application is, with most services, all one needs to publish in somebody's name.
+STREAM_KEY = re.compile(r"(?i)\b(rtmp\w{0,2}://[^/\s]+/[^/\s]*/)(\S+)")
+NAMES = r"[?&][\w.-]{0,40}(?:pass|pwd|token|secret|key|auth|sig|credential|streamid)[\w.-]{0,40}|[/_]pass(?:word)?"
+PARAMETER = re.compile(rf"(?i)((?:{NAMES})=)([^&\s]*)")
+PUNCTUATION = "])\"'>,.:;"
+"""What follows an address in a sentence is no part of it."""
+
 
 def mask(text: str) -> str:
     """An address, or a line that holds some, without passwords, tokens and keys."""
-    # Up to the last @: a password may hold / and @ as they are.
-    text = re.sub(r"(?<=://)\S*@", "***@", text)
-    return re.sub(r"(?i)([?&](?:pass\w*|pwd|token|secret|key|auth\w*|sig\w*)=)[^&\s]*", r"\1***", text)
+    text = STREAM_KEY.sub(_hide, CREDENTIALS.sub("***@", text))
+    return PARAMETER.sub(_hide, text)
+
+
+def _hide(match: re.Match[str]) -> str:
+    return f"{match[1]}***{match[2][len(match[2].rstrip(PUNCTUATION)) :]}"

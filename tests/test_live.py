@@ -2,7 +2,6 @@
 
 import http.server
 import itertools
-import os
 import socket
 import socketserver
 import threading
@@ -14,53 +13,10 @@ import cv2
 import numpy as np
 import pytest
 
-from streamfilter.frame import Frame, StreamEvent
-from streamfilter.sources import LiveSource
 from streamfilter.stream_config import LiveSettings
-from tests.live_servers import RtspServer, free_port, need_gstreamer, wait_until
+from tests.live_reader import HASTY, Reader, open_handles
+from tests.live_servers import RtspServer, free_port, need_gstreamer
 from tests.media import moving_pictures, write_video
-
-QUICK = LiveSettings(open_timeout_seconds=10, stall_seconds=1.5, backoff_seconds=0.1, max_backoff_seconds=0.5)
-HASTY = LiveSettings(
-    open_timeout_seconds=1, stall_seconds=1, backoff_seconds=0.05, max_backoff_seconds=0.1, max_reconnects=2
-)
-PATIENCE_SECONDS = 40.0
-
-
-class Reader:
-    """Reads a live source in a thread, as the buffer does, and keeps what came."""
-
-    def __init__(self, uri: str, settings: LiveSettings = QUICK) -> None:
-        self.frames: list[Frame] = []
-        self.events: list[StreamEvent] = []
-        self.source = LiveSource(uri, settings, on_event=self.events.append)
-        self.thread = threading.Thread(target=self._read)
-
-    def _read(self) -> None:
-        for frame in self.source:
-            self.frames.append(frame)
-
-    def __enter__(self) -> "Reader":
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.source.close()
-        self.thread.join(PATIENCE_SECONDS)
-        assert not self.thread.is_alive()
-
-    def until(self, condition: Callable[[], object], what: str) -> None:
-        wait_until(condition, PATIENCE_SECONDS, f"{what}; events: {self.events[-5:]}")
-
-    def until_frames(self, count: int) -> None:
-        self.until(lambda: len(self.frames) >= count, f"{count} frames")
-
-    @property
-    def kinds(self) -> list[str]:
-        return [event.kind for event in self.events]
-
-    def detail(self, kind: str) -> str:
-        return next(event.detail for event in self.events if event.kind == kind)
 
 
 def test_frames_come_with_a_clock_and_signs_of_soundness():
@@ -130,7 +86,10 @@ def test_another_picture_size_goes_on():
         for size in ("320x240", "640x360"):
             with RtspServer("--size", size, port=port):
                 width, height = map(int, size.split("x"))
-                reader.until(lambda size=(height, width): any(one.size_hw == size for one in reader.frames), size)
+                reader.until(
+                    lambda size=(height, width): any(one.is_readable and one.size_hw == size for one in reader.frames),
+                    size,
+                )
 
 
 def test_a_wrong_password_fails_at_once_and_is_not_told():
@@ -326,7 +285,7 @@ def test_broken_pictures_of_an_http_camera_are_told_one_by_one():
     assert {frame.signs.connection for frame in frames} == {0}
 
 
-def test_a_playlist_is_paced_by_its_own_clock(tmp_path):
+def test_a_complete_playlist_is_paced_by_its_own_clock_and_ends(tmp_path):
     import av
 
     clip = write_video(tmp_path / "clip.mp4", moving_pictures(50), options={"g": "25"})
@@ -352,14 +311,13 @@ def test_a_playlist_is_paced_by_its_own_clock(tmp_path):
         thread.start()
         try:
             with Reader(f"http://127.0.0.1:{server.server_address[1]}/live.m3u8", HASTY) as reader:
-                reader.until_frames(40)
+                reader.until(lambda: not reader.thread.is_alive(), "the end")
         finally:
             server.shutdown()
             thread.join()
     arrivals = [frame.arrived_seconds for frame in reader.frames[:40]]
     stamps = [frame.pts_seconds for frame in reader.frames[:40]]
     assert arrivals[-1] - arrivals[0] > 0.6 * (stamps[-1] - stamps[0])
-
-
-def open_handles() -> int:
-    return len(os.listdir("/proc/self/fd"))
+    assert len(reader.frames) > 45
+    assert reader.kinds == ["connecting", "connected", "playing", "closed"]
+    assert reader.source.failure is None

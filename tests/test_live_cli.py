@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.broadcast_servers import HlsServer, RtmpServer, need_broadcaster, need_rtmp
 from tests.live_servers import RtspServer, free_port, need_gstreamer, wait_until
 from tests.models import brightness_model
 
@@ -85,6 +86,38 @@ def test_a_stream_is_recorded_watched_and_stopped(model, tmp_path):
 
     with av.open(str(tmp_path / "kept.mp4")) as video:
         assert sum(1 for _ in video.decode(video=0)) == kept
+
+
+@pytest.mark.parametrize("kind", ["rtmp", "hls"])
+def test_a_broadcast_is_recorded_and_stopped_and_its_key_is_nowhere(model, tmp_path, kind):
+    need_rtmp() if kind == "rtmp" else need_broadcaster()
+    port = free_port()
+    with RtmpServer(key="h0nigbrot") if kind == "rtmp" else HlsServer() as server:
+        words = ["-v", "run", server.url, "--model", str(model), "--threshold", "0", "--backpressure", "wait"]
+        words += ["--metrics", str(port), "--records", "cam.jsonl", "--out", "kept.mp4"]
+        with running(*words, folder=tmp_path) as process:
+            wait_until(lambda: len(records(tmp_path / "cam.jsonl")) > 40, 60, "records while it runs")
+            told = ask(port, "/metrics")[1] + ask(port, "/healthz")[1]
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(20) == 128 + signal.SIGTERM
+    told += (tmp_path / "said.txt").read_text() + (tmp_path / "cam.jsonl").read_text()
+    assert "h0nigbrot" not in told
+    assert told.count("playing") > 0
+    kept = [line for line in records(tmp_path / "cam.jsonl") if line["keep"]]
+    import av
+
+    with av.open(str(tmp_path / "kept.mp4")) as video:
+        assert sum(1 for _ in video.decode(video=0)) == len(kept) > 20
+
+
+def test_a_protocol_that_ffmpeg_has_not_ends_the_command_with_one_line(model, tmp_path):
+    words = ["run", "srt://127.0.0.1:9999?passphrase=geheimnis", "--model", str(model)]
+    done = subprocess.run([*COMMAND, *words], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "has no srt://; let a media server pass the stream on as rtsp://" in done.stderr
+    assert "next try" not in done.stderr
+    assert "geheimnis" not in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_health_fails_while_no_stream_works(model, tmp_path):

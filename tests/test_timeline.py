@@ -1,5 +1,7 @@
 """A live stream's clock runs on, whatever its stamps do."""
 
+import itertools
+
 import pytest
 
 from streamfilter.sources.timeline import LEAST_STEP_SECONDS, Timeline
@@ -41,4 +43,30 @@ def test_frames_of_a_segment_that_came_at_once_are_early():
     timeline = Timeline()
     timeline.place(0.0, 10.0)
     assert timeline.early_seconds(2.0, 10.5) == pytest.approx(1.5)
-    assert timeline.early_seconds(0.1, 10.5) == 0.0
+    assert timeline.early_seconds(0.5, 10.5) == 0.0
+
+
+def paced(timeline, stamps, arrivals, overshoot_seconds):
+    """When each frame goes on if every wait lasts a little too long."""
+    gone = []
+    for stamp, arrived in zip(stamps, arrivals, strict=True):
+        now = max([arrived, *gone[-1:]])
+        early = timeline.early_seconds(stamp, now)
+        now += early + overshoot_seconds * (early > 0)
+        timeline.place(stamp, now)
+        gone.append(now)
+    return gone
+
+
+def test_waits_that_last_too_long_do_not_add_up():
+    stamps = [number / 25 for number in range(500)]
+    gone = paced(Timeline(), stamps, [100.0] * 500, 0.005)
+    assert gone[-1] - gone[0] == pytest.approx(stamps[-1], abs=0.02)
+
+
+def test_what_follows_a_late_segment_is_not_hurried_after_it():
+    stamps = [number / 25 for number in range(100)]
+    gone = paced(Timeline(), stamps, [100.0] * 50 + [105.0] * 50, 0.0)
+    steps = [after - before for before, after in itertools.pairwise(gone)]
+    assert steps[:49] == pytest.approx([0.04] * 49)
+    assert steps[50:] == pytest.approx([0.04] * 49)

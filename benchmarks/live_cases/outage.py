@@ -4,18 +4,32 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from benchmarks.live_cases.common import Running, handles, wait_for
 from benchmarks.outcome import Outcome, percentile
 from streamfilter import StreamFilter
+from tests.broadcast_servers import HlsServer, RtmpServer
 from tests.live_servers import RtspServer
 
-GOP = 25
+GOP = "25"
+BroadcastServer = RtspServer | RtmpServer | HlsServer
+SERVERS: dict[str, Callable[[], BroadcastServer]] = {
+    "rtsp": lambda: RtspServer("--gop", GOP, "--pattern", "smpte"),
+    "rtmp": lambda: RtmpServer("--gop", GOP, "--pattern", "smpte"),
+    "hls": lambda: HlsServer("--pattern", "smpte"),
+}
 WAIT_SECONDS = 60.0
 
 
-def measure(stream_filter: StreamFilter, outages: tuple[float, ...] = (1, 5, 30), times: int = 10) -> Outcome:
+def measure(
+    stream_filter: StreamFilter,
+    kind: str = "rtsp",
+    outages: tuple[float, ...] = (1, 5, 30),
+    times: int = 10,
+    backpressure: str = "bounded",
+) -> Outcome:
     """Kill the server so often for so long each, while a stream runs."""
     rows: list[dict[str, Any]] = []
     first_kept: list[bool] = []
@@ -26,8 +40,9 @@ def measure(stream_filter: StreamFilter, outages: tuple[float, ...] = (1, 5, 30)
             seen.add(frame.signs.connection)
             first_kept.append(_after_clean_keyframe(frame))
 
-    with RtspServer("--gop", str(GOP), "--pattern", "smpte") as server, Running(stream_filter) as running:
-        running.add("cam", server.url, consumer, max_backoff_seconds=5.0, taint_threshold=0.0)
+    with SERVERS[kind]() as server, Running(stream_filter) as running:
+        running.add("cam", server.url, consumer, max_backoff_seconds=5.0, taint_threshold=0.0,
+                    backpressure=backpressure)  # fmt: skip
         wait_for(lambda: seen, WAIT_SECONDS)
         before = (threading.active_count(), handles())
         for seconds in outages:
@@ -50,7 +65,7 @@ def measure(stream_filter: StreamFilter, outages: tuple[float, ...] = (1, 5, 30)
     )
 
 
-def _one(server: RtspServer, running: Running, seen: set[int], seconds: float) -> dict[str, Any]:
+def _one(server: BroadcastServer, running: Running, seen: set[int], seconds: float) -> dict[str, Any]:
     connections = len(seen)
     server.kill()
     time.sleep(seconds)

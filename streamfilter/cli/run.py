@@ -29,7 +29,7 @@ def run(
 ) -> None:
     """Filter videos, pictures (files, folders, globs), MJPEG on standard input (-), or live streams.
 
-    Live streams (rtsp://, http://, rtmp://, srt://, /dev/video0) run side by side until they are stopped; targets of
+    Live streams (rtsp://, http://, rtmp://, udp://, /dev/video0) run side by side until they are stopped; targets of
     several of them hold {name}. A TOML file of streams as --config takes the place of inputs; SIGHUP reads it again.
     """
     from streamfilter.filter import StreamFilter

@@ -6,12 +6,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from streamfilter.errors import InputError
 from streamfilter.frame import Frame
 
 MAX_PIXELS = 100_000_000
 """Pictures and video frames that declare more pixels than this are refused before they are allocated."""
 MAX_PICTURE_BYTES = 512 * 2**20
 """A picture file larger than this is refused unread."""
+
+
+class ConnectionRefused(InputError):
+    """A connect that failed in a way that another try will hardly mend."""
 
 
 @dataclass(frozen=True)

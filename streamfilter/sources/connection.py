@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamfilter.address import mask
-from streamfilter.errors import InputError
-from streamfilter.sources.base import MAX_PIXELS
+from streamfilter.sources.base import MAX_PIXELS, ConnectionRefused
 from streamfilter.sources.container import reason
+from streamfilter.sources.decoders import HARDWARE, check_decoder, decoder_of, no_hardware_for, open_decoder
+from streamfilter.sources.refusals import device_refusal, refusal
 from streamfilter.stream_config import LiveSettings
 
 if TYPE_CHECKING:
-    import av
     from av.container import InputContainer
     from av.video.codeccontext import VideoCodecContext
     from av.video.stream import VideoStream
@@ -26,13 +26,15 @@ log = logging.getLogger(__name__)
 SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "srt", "udp", "rtp", "v4l2")
 """Addresses of live streams."""
 V4L2_PREFIX = "/dev/video"
-HARDWARE = ("cuda", "vaapi", "qsv", "videotoolbox", "d3d11va", "vulkan")
 PROTOCOLS = {"http": "http,https,tcp,tls,crypto,data,httpproxy", "rtsp": "rtsp,rtsps,rtp,srtp,udp,tcp,tls,http,https"}
 """What a stream of a scheme may open in its turn; a playlist must not reach files."""
-
-
-class ConnectionRefused(InputError):
-    """A connect that failed in a way that another try will hardly mend."""
+ANALYSIS_SECONDS = 1.0
+RTMP_ANALYSIS_SECONDS = 0.3
+"""How much of a stream is looked at for what it holds. RTMP says that there is audio even where there is none, and all
+of this time is spent waiting for it."""
+PATIENT_SHARE = 0.8
+"""Share of the time for a connect that a stream is looked at which brought audio only, up to now: over RTMP the video
+begins with the next keyframe."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +46,8 @@ class Connection:
     decoder: VideoCodecContext
     is_playlist: bool
     """Whether it comes in bursts (HLS) that have to be paced."""
+    is_complete: bool
+    """Whether it is a playlist that nothing will be added to."""
 
 
 def is_live_address(text: str) -> bool:
@@ -58,27 +62,40 @@ def connect(uri: str, settings: LiveSettings) -> Connection:
         ConnectionRefused: the server refuses us, or it has nothing that can be decoded.
         InputError: no connect came about; the message says why.
     """
+    check_decoder(settings.decoder)
+    scheme = "v4l2" if uri.startswith(V4L2_PREFIX) else uri.partition("://")[0].lower()
+    container = _reach(uri, scheme, settings, RTMP_ANALYSIS_SECONDS if "rtmp" in scheme else ANALYSIS_SECONDS)
+    if len(container.streams) and not container.streams.video:
+        container.close()
+        container = _reach(uri, scheme, settings, PATIENT_SHARE * settings.open_timeout_seconds)
+    return _prepared(container, uri, settings)
+
+
+def _reach(uri: str, scheme: str, settings: LiveSettings, analysis_seconds: float) -> InputContainer:
     import av
 
-    scheme = "v4l2" if uri.startswith(V4L2_PREFIX) else uri.partition("://")[0].lower()
     ways = _transports(scheme, settings.transport)
     logs: list[tuple[int, str, str]] = []
     for way in ways:
         started = time.monotonic()
         try:
             with av.logging.Capture() as logs:
-                container = _open(uri, scheme, way, settings)
+                container = _open(uri, scheme, way, settings, analysis_seconds)
         except av.FFmpegError as error:
             if way != ways[-1] and error.errno == errno.EPROTONOSUPPORT:
                 log.info("%s: not by %s (%s), trying %s", mask(uri), way, reason(error), ways[-1])
                 continue
+            if scheme == "v4l2":
+                raise device_refusal(_address(uri, scheme), error, logs) from error
             is_late = time.monotonic() - started >= settings.open_timeout_seconds
-            raise _refusal(uri, error, logs, settings, is_late) from error
+            raise refusal(uri, error, logs, settings.open_timeout_seconds, is_late) from error
         except ValueError as error:
             raise ConnectionRefused(f"{mask(uri)} cannot be opened: {error}") from error
+        except RuntimeError as error:
+            raise ConnectionRefused(no_hardware_for(settings.decoder or "", mask(uri))) from error
         if len(ways) > 1:
             log.info("%s: transport auto chose %s", mask(uri), way)
-        return _prepared(container, uri, settings)
+        return container
     raise AssertionError("a transport is tried")
 
 
@@ -88,11 +105,20 @@ def _transports(scheme: str, chosen: str) -> tuple[str, ...]:
     return ("tcp", "udp") if chosen == "auto" else (chosen,)
 
 
-def _open(uri: str, scheme: str, transport: str, settings: LiveSettings) -> InputContainer:
+def _address(uri: str, scheme: str) -> str:
+    """What FFmpeg opens: it knows schemes in small letters only, and of devices just the path."""
+    rest = uri.partition("://")[2]
+    if scheme == "v4l2":
+        return rest or uri
+    return f"{scheme}://{rest}"
+
+
+def _open(uri: str, scheme: str, transport: str, settings: LiveSettings, analysis_seconds: float) -> InputContainer:
     import av
     from av.codec.hwaccel import HWAccel
 
-    options = {"max_pixels": str(MAX_PIXELS), "analyzeduration": "1000000", "fpsprobesize": "0"}
+    analysis = f"{analysis_seconds * 1e6:.0f}"
+    options = {"max_pixels": str(MAX_PIXELS), "analyzeduration": analysis, "fpsprobesize": "0"}
     if transport:
         options["rtsp_transport"] = transport
         options["buffer_size"] = str(4 * 2**20)
@@ -103,7 +129,7 @@ def _open(uri: str, scheme: str, transport: str, settings: LiveSettings) -> Inpu
         options["use_wallclock_as_timestamps"] = "1"
     hardware = settings.decoder if settings.decoder in HARDWARE else None
     return av.open(
-        uri.removeprefix("v4l2://"),
+        _address(uri, scheme),
         format="v4l2" if scheme == "v4l2" else None,
         timeout=(settings.open_timeout_seconds, settings.stall_seconds),
         options=options,
@@ -115,18 +141,25 @@ def _open(uri: str, scheme: str, transport: str, settings: LiveSettings) -> Inpu
 def _prepared(container: InputContainer, uri: str, settings: LiveSettings) -> Connection:
     try:
         stream = _video_of(container, uri)
-        decoder = _decoder_of(stream, uri, settings)
+        decoder = decoder_of(stream.codec_context, settings.decoder, mask(uri))
+        decoder.options = {**decoder.options, "max_pixels": str(MAX_PIXELS)}
+        # One thread: what the decoder complains of is then known to be of this packet, and no frame waits for another.
+        decoder.thread_type, decoder.thread_count = "SLICE", 1
+        open_decoder(decoder, settings.decoder, mask(uri))
     except BaseException:
         container.close()
         raise
-    return Connection(container, stream, decoder, _is_playlist(uri))
+    is_playlist = _is_playlist(uri)
+    return Connection(container, stream, decoder, is_playlist, is_playlist and bool(container.duration))
 
 
 def _video_of(container: InputContainer, uri: str) -> VideoStream:
+    import av
+
     if not container.streams.video:
         kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
         raise ConnectionRefused(f"{mask(uri)} has no video (only {kinds}); give the address of a stream with video")
-    stream = container.streams.video[0]
+    stream = max(container.streams.video, key=_pixels)
     context = stream.codec_context
     if context is None:
         raise ConnectionRefused(f"{mask(uri)} has video of a codec that has no decoder here; set the camera to H.264")
@@ -135,48 +168,15 @@ def _video_of(container: InputContainer, uri: str) -> VideoStream:
         raise ConnectionRefused(
             f"{mask(uri)} sends {size}, over the bound of {MAX_PIXELS} pixels; lower its resolution"
         )
+    for other in container.streams:
+        if other is not stream:
+            # A playlist may name the same pictures in several sizes: the others are not fetched.
+            other.discard = av.stream.Discard.all
     return stream
 
 
-def _decoder_of(stream: VideoStream, uri: str, settings: LiveSettings) -> VideoCodecContext:
-    import av
-
-    context = stream.codec_context
-    if settings.decoder is not None and settings.decoder not in HARDWARE:
-        try:
-            own = av.CodecContext.create(settings.decoder, "r")
-        except ValueError as error:
-            raise ConnectionRefused(
-                f"no decoder {settings.decoder!r} here for {mask(uri)}; see `ffmpeg -decoders`"
-            ) from error
-        own.extradata = context.extradata
-        context = own  # type: ignore[assignment]
-    context.options = {**context.options, "max_pixels": str(MAX_PIXELS)}
-    # One thread: what the decoder complains of is then known to be of this packet, and no frame waits for another.
-    context.thread_type, context.thread_count = "SLICE", 1
-    return context
-
-
-def _refusal(
-    uri: str, error: av.FFmpegError, logs: list[tuple[int, str, str]], settings: LiveSettings, is_late: bool
-) -> InputError:
-    """What a failed connect means; `is_late` when the time was up, whatever FFmpeg made of the half it had."""
-    import av
-
-    name = mask(uri)
-    if isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError):
-        return ConnectionRefused(f"{name} refuses the user or password (401/403); check them")
-    if isinstance(error, av.error.HTTPNotFoundError):
-        return InputError(f"{name} is not there (404); check the path")
-    if isinstance(error, av.error.ExitError | av.error.TimeoutError) or is_late:
-        return InputError(
-            f"{name} did not answer within {settings.open_timeout_seconds:g} s; check address and network"
-        )
-    if isinstance(error, av.error.ConnectionRefusedError):
-        return InputError(f"{name} refuses the connection; check that the server runs and the port is right")
-    said = [message.strip() for level, _, message in logs if level <= av.logging.ERROR]
-    detail = f"{reason(error)}: {mask(said[-1])}" if said else reason(error)
-    return InputError(f"{name} cannot be opened ({detail}); check the address")
+def _pixels(stream: VideoStream) -> int:
+    return 0 if stream.codec_context is None else stream.codec_context.width * stream.codec_context.height
 
 
 def _is_playlist(uri: str) -> bool:

@@ -1,4 +1,4 @@
-"""Live streams: RTSP cameras, MJPEG and HLS over HTTP, RTMP, SRT, V4L2; connected anew as often as it takes."""
+"""Live streams: RTSP cameras, MJPEG and HLS over HTTP, RTMP, MPEG-TS, V4L2; connected anew as often as it takes."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from streamfilter.address import mask
 from streamfilter.errors import InputError
 from streamfilter.frame import Frame, Signs, StreamEvent
-from streamfilter.sources.base import SourceInfo
-from streamfilter.sources.connection import Connection, ConnectionRefused, connect
+from streamfilter.sources.base import ConnectionRefused, SourceInfo
+from streamfilter.sources.connection import Connection, connect
 from streamfilter.sources.container import reason
 from streamfilter.sources.timeline import Timeline
 from streamfilter.stream_config import LiveSettings
@@ -42,7 +42,8 @@ class LiveSource:
 
     Nothing is opened before the first frame is asked for. Whatever breaks is told as an event and tried again after a
     growing pause; the iteration ends when the source is closed, when the server refuses us for good, or when the
-    reconnects allowed are used up, and then `failure` says why.
+    reconnects allowed are used up, and then `failure` says why. A playlist that is complete from the start is a
+    recording and ends with its last frame.
 
     Args:
         uri: address of the stream; passwords in it are never shown.
@@ -118,16 +119,23 @@ class LiveSource:
         except InputError as error:
             self._problem = str(error)
             return
+        if connection.is_complete and self._connections >= 0:
+            # A broadcast that has ended leaves its last minutes listed: they have been seen.
+            connection.container.close()
+            self._problem = f"{self.name} is over"
+            return
         self._connections += 1
         self.reconnects = self._connections
         self._timeline.interrupt()
         context = connection.stream.codec_context
         self.info = SourceInfo(size_hw=(context.height, context.width))
-        self._tell("connected", f"{context.name} {context.width}x{context.height}")
+        self._tell("connected", f"{connection.decoder.name} {context.width}x{context.height}")
         try:
             yield from self._frames(connection)
         finally:
             connection.container.close()
+        if connection.is_complete:
+            self._closed.set()
 
     def _frames(self, connection: Connection) -> Iterator[Frame]:
         import av
@@ -164,18 +172,22 @@ class LiveSource:
         """The next packet; None when the connection has ended, with `_problem` saying how."""
         import av
 
+        started = time.monotonic()
         try:
             packet = next(packets, None)
-        except av.error.ExitError:
-            self._problem = f"{self.name} sent nothing for {self._settings.stall_seconds:g} s"
-            return None
         except av.FFmpegError as error:
-            self._problem = f"{self.name} broke off ({reason(error)})"
+            is_stall = isinstance(error, av.error.ExitError)
+            self._problem = self._stalled() if is_stall else f"{self.name} broke off ({reason(error)})"
             return None
         if packet is None or not packet.size:
-            self._problem = f"{self.name} ended"
+            # A playlist whose server hangs comes to its end as well, once the time is up.
+            is_stall = time.monotonic() - started >= self._settings.stall_seconds
+            self._problem = self._stalled() if is_stall else f"{self.name} ended"
             return None
         return packet
+
+    def _stalled(self) -> str:
+        return f"{self.name} sent nothing for {self._settings.stall_seconds:g} s"
 
     def _frame(
         self,

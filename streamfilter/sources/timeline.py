@@ -5,6 +5,8 @@ from __future__ import annotations
 JUMP_SECONDS = 5.0
 """A stamp this far from where the arrival times expect it has nothing to do with the one before."""
 LEAST_STEP_SECONDS = 0.001
+LATE_SECONDS = 0.25
+"""A frame from a playlist that is later than this shifts the pace: what follows it is not hurried after it."""
 
 
 class Timeline:
@@ -14,6 +16,7 @@ class Timeline:
         self._offset: float | None = None
         self._last = 0.0
         self._last_arrival: float | None = None
+        self._lag = 0.0
 
     def interrupt(self) -> None:
         """The next stamp belongs to a new connection: only its arrival says where it stands."""
@@ -38,6 +41,7 @@ class Timeline:
             placed = expected
         elif self._offset is None:
             placed, self._offset = expected, expected - pts_seconds
+            self._lag = arrived_seconds - placed
         else:
             placed = pts_seconds + self._offset
             jumped = not -JUMP_SECONDS < placed - expected < JUMP_SECONDS
@@ -49,9 +53,13 @@ class Timeline:
         return placed, jumped
 
     def early_seconds(self, pts_seconds: float, arrived_seconds: float) -> float:
-        """How long before its time a frame has come, as from a playlist that hands out whole segments; at least 0."""
-        if self._offset is None or self._last_arrival is None:
+        """How long before its time a frame has come, as from a playlist that hands out whole segments; at least 0.
+
+        Its time goes by the first frame of the connection, so that waits which last a little too long do not add up.
+        """
+        if self._offset is None:
             return 0.0
-        ahead = pts_seconds + self._offset - self._last
-        early = ahead - (arrived_seconds - self._last_arrival)
+        early = pts_seconds + self._offset + self._lag - arrived_seconds
+        if early < -LATE_SECONDS:
+            self._lag -= early
         return min(max(0.0, early), JUMP_SECONDS)
