@@ -121,8 +121,8 @@ def test_a_device_that_decides_otherwise_is_told(clip: Path, monkeypatch: pytest
     original = agree._decisions
     answers = iter([False, True] * 3)
 
-    def flipped(stream_filter: StreamFilter, path: Path) -> list[Decision]:
-        found = original(stream_filter, path)
+    def flipped(stream_filter: StreamFilter, path: Path, most: int) -> list[Decision]:
+        found = original(stream_filter, path, most)
         return [replace(one, keep=not one.keep) for one in found] if next(answers) else found
 
     monkeypatch.setattr(agree, "_decisions", flipped)
