@@ -95,7 +95,7 @@ class Bound:
         place = free.pop() if free else self._new_place(size)
         try:
             scores = place.run(pictures)
-        except (failures.EPFail, failures.Fail, failures.RuntimeException) as error:
+        except (failures.EPFail, failures.Fail, failures.RuntimeException, RuntimeError) as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
             raise DeviceError(
                 f"the device failed while it scored {size} pictures ({reason}); "
