@@ -149,7 +149,7 @@ def _engine(
     if isinstance(dimension, str):
         options.add_free_dimension_override_by_name(dimension, size)
     with cache.options(size) as own:
-        hint = f"delete {cache.folder} if its engines may be damaged, or "
+        hint = f"delete {cache.folder} if its engines may be damaged, "
         session = _start("tensorrt", path, path, options, [("tensorrt", own), "cuda", "cpu"], hint)
         session.run(None, {INPUT: np.zeros((size, *session.get_inputs()[0].shape[1:]), np.uint8)})
     return session
@@ -181,7 +181,10 @@ def _start(
 
 
 def _not_started(device: str, reason: str, hint: str) -> DeviceError:
-    return DeviceError(f"ONNX Runtime offers {NAMES[device]} but could not start it ({reason}); {hint}use --device cpu")
+    return DeviceError(
+        f"ONNX Runtime offers {NAMES[device]} but could not start it ({reason}); {hint}"
+        f'run pip install "streamfilter[{device}]" for its libraries, or use --device cpu'
+    )
 
 
 def _in_precision(path: Path, precision: str) -> Path | bytes:
