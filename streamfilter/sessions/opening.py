@@ -127,15 +127,12 @@ def _open_cuda(path: Path, wanted: Wanted) -> dict[int, onnxruntime.InferenceSes
 def _open_tensorrt(path: Path, wanted: Wanted) -> dict[int, onnxruntime.InferenceSession]:
     import onnxruntime
 
-    inputs = _load(path, path, _options(1)).get_inputs()
-    if [one.name for one in inputs] != [INPUT]:
-        raise ModelError(f"{path} does not take `{INPUT}` alone, as a utility model does; export the model again")
-    version = tensorrt.load_libraries()
-    versions = (f"ort{onnxruntime.__version__}", f"trt{version}")
+    dimension = _load(path, path, _options(1)).get_inputs()[0].shape[0]
+    versions = (f"ort{onnxruntime.__version__}", f"trt{tensorrt.load_libraries()}")
     cache = tensorrt.EngineCache(path, wanted.precision, cuda.gpu_name(), versions)
     sizes = ladder_to(wanted.batch_size)
     with cache.building(sizes):
-        return {size: _engine(path, wanted.threads, cache, size, inputs[0].shape[0]) for size in sizes}
+        return {size: _engine(path, wanted.threads, cache, size, dimension) for size in sizes}
 
 
 _OPENERS = {"cpu": _open_cpu, "cuda": _open_cuda, "tensorrt": _open_tensorrt}
@@ -150,9 +147,7 @@ def _engine(
         options.add_free_dimension_override_by_name(dimension, size)
     with cache.options(size) as own:
         hint = f"delete {cache.folder} if its engines may be damaged, "
-        session = _start("tensorrt", path, path, options, [("tensorrt", own), "cuda", "cpu"], hint)
-        session.run(None, {INPUT: np.zeros((size, *session.get_inputs()[0].shape[1:]), np.uint8)})
-    return session
+        return _start("tensorrt", path, path, options, [("tensorrt", own), "cuda", "cpu"], size, hint)
 
 
 def _start(
@@ -161,9 +156,10 @@ def _start(
     path: Path,
     options: onnxruntime.SessionOptions,
     devices: Sequence[str | tuple[str, dict[str, str]]],
+    size: int = 1,
     hint: str = "",
 ) -> onnxruntime.InferenceSession:
-    """A session on a GPU, or an error: ONNX Runtime would go on without it."""
+    """A session on a GPU that has run once, or an error: ONNX Runtime would go on without it."""
     import onnxruntime
     from onnxruntime.capi import onnxruntime_pybind11_state as failures
 
@@ -172,18 +168,32 @@ def _start(
     try:
         with _quiet():
             session = onnxruntime.InferenceSession(model, options, providers=providers, enable_fallback=0)
+        is_there = session.get_providers()[0] == PROVIDERS[device]
+        if is_there:
+            _run_once(session, size)
     except (failures.EPFail, failures.Fail, failures.RuntimeException, RuntimeError) as error:
         _load(model, path, options)
         raise _not_started(device, _first_line(error), hint) from error
-    if session.get_providers()[0] != PROVIDERS[device]:
+    if not is_there:
         raise _not_started(device, cuda.why_not(device), hint)
     return session
 
 
+def _run_once(session: onnxruntime.InferenceSession, size: int) -> None:
+    """Score blank pictures; what is no utility model is told later."""
+    images, *others = session.get_inputs()
+    if not others and images.name == INPUT and images.type == "tensor(uint8)":
+        session.run(None, {INPUT: np.zeros((size, *images.shape[1:]), np.uint8)})
+
+
 def _not_started(device: str, reason: str, hint: str) -> DeviceError:
+    cure = (
+        "install NVIDIA's driver"
+        if cuda.DRIVER in reason
+        else f'pip install "streamfilter[{device}]" for its libraries'
+    )
     return DeviceError(
-        f"ONNX Runtime offers {NAMES[device]} but could not start it ({reason}); {hint}"
-        f'run pip install "streamfilter[{device}]" for its libraries, or use --device cpu'
+        f"ONNX Runtime offers {NAMES[device]} but could not start it ({reason}); {hint}{cure}, or use --device cpu"
     )
 
 

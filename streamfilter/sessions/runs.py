@@ -91,8 +91,7 @@ class Bound:
     def _run(self, size: int, pictures: Sequence[RGB] | RGB) -> Scores:
         from onnxruntime.capi import onnxruntime_pybind11_state as failures
 
-        free = self._free[size]
-        place = free.pop() if free else self._new_place(size)
+        place = self._take_place(size)
         try:
             scores = place.run(pictures)
         except (failures.EPFail, failures.Fail, failures.RuntimeException, RuntimeError) as error:
@@ -101,8 +100,14 @@ class Bound:
                 f"the device failed while it scored {size} pictures ({reason}); "
                 "take a smaller batch size, or --device cpu"
             ) from error
-        free.append(place)
+        self._free[size].append(place)
         return scores
+
+    def _take_place(self, size: int) -> _Place:
+        try:
+            return self._free[size].pop()
+        except IndexError:
+            return self._new_place(size)
 
     def _new_place(self, size: int) -> _Place:
         host = np.zeros((size, self._side, self._side, 3), np.uint8)
