@@ -159,6 +159,24 @@ def test_auto_says_that_it_goes_on_without_cuda_and_cuda_does_not(
         open_model(path, Wanted("cuda", 1))
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate provider")
+def test_with_cuda_one_session_runs_all_sizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(opening.PROVIDERS, "cuda", "CPUExecutionProvider")
+    opened = open_model(brightness_model(tmp_path / "m.onnx"), Wanted("cuda", 1, batch_size=6))
+    assert opened.device == "cuda"
+    assert list(opened.sessions) == [1, 2, 4, 8]
+    assert len(set(opened.sessions.values())) == 1
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate provider")
+def test_a_provider_that_does_not_come_up_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(opening.PROVIDERS, "cuda", "CPUExecutionProvider")
+    monkeypatch.setattr(onnxruntime.InferenceSession, "get_providers", lambda self: ["Another"])
+    with pytest.raises(DeviceError, match=r"offers CUDA but could not start it \(.*use --device cpu") as caught:
+        open_model(brightness_model(tmp_path / "m.onnx"), Wanted("cuda", 1))
+    assert "\n" not in str(caught.value)
+
+
 def test_without_a_driver_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cuda, "DRIVER", "libnosuchdriver.so")
     with pytest.raises(DeviceError, match=r"no NVIDIA driver here \(libnosuchdriver.*use --device cpu"):

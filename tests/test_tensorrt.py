@@ -3,14 +3,15 @@
 import logging
 from pathlib import Path
 
+import numpy as np
 import onnxruntime
 import pytest
 
-from streamfilter.errors import DeviceError
+from streamfilter.errors import DeviceError, ModelError
 from streamfilter.scorer import Scorer
-from streamfilter.sessions import tensorrt
+from streamfilter.sessions import Bound, Wanted, cuda, open_model, opening, tensorrt
 from streamfilter.sessions.tensorrt import VARIABLE, EngineCache, cache_folder
-from tests.models import brightness_model
+from tests.models import SIZE, brightness_model
 
 
 @pytest.fixture
@@ -122,3 +123,45 @@ def test_libraries_that_are_missing_name_the_package(tmp_path: Path, monkeypatch
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: offered)
     with pytest.raises(DeviceError, match=r'TensorRT 10 is not installed .*pip install "streamfilter\[tensorrt\]"'):
         Scorer(str(brightness_model(tmp_path / "m.onnx")), "tensorrt", 1)
+
+
+@pytest.fixture
+def in_place_of_tensorrt(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The CPU provider runs what TensorRT would, and a file is written as an engine."""
+    offered = onnxruntime.get_available_providers()
+    start = opening._start
+
+    def started(device, model, path, options, devices, size=1, hint=""):
+        own = dict(devices[:1])["tensorrt"]
+        (Path(own["trt_engine_cache_path"]) / "x_sm90.engine").write_bytes(b"engine")
+        return start(device, model, path, options, ["tensorrt"], size, hint)
+
+    monkeypatch.setitem(opening.PROVIDERS, "tensorrt", "CPUExecutionProvider")
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: offered)
+    monkeypatch.setattr(tensorrt, "load_libraries", lambda: "101303")
+    monkeypatch.setattr(cuda, "gpu_name", lambda: "A GPU")
+    monkeypatch.setattr(opening, "_start", started)
+
+
+@pytest.mark.usefixtures("in_place_of_tensorrt")
+def test_each_batch_size_gets_a_session_and_an_engine_of_its_own(
+    tmp_path: Path, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = brightness_model(tmp_path / "m.onnx")
+    opened = open_model(path, Wanted("tensorrt", 1, "fp16", 4))
+    assert opened.device == "tensorrt"
+    assert {size: session.get_inputs()[0].shape[0] for size, session in opened.sessions.items()} == {1: 1, 2: 2, 4: 4}
+    grey = np.full((7, SIZE, SIZE, 3), 51, np.uint8)
+    np.testing.assert_allclose(Bound(opened.sessions, SIZE, 2, "cpu")(grey), 0.2, atol=1e-6)
+    assert "for batches of 1, 2, 4 on A GPU" in caplog.text
+    assert len(list(folder.rglob("*.engine"))) == 3
+    caplog.clear()
+    open_model(path, Wanted("tensorrt", 1, "fp16", 8))
+    assert "for batches of 8 on A GPU" in caplog.text
+
+
+@pytest.mark.usefixtures("in_place_of_tensorrt")
+def test_a_broken_file_is_no_fault_of_tensorrt(tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_bytes(b"text")
+    with pytest.raises(ModelError, match="not a readable ONNX model"):
+        open_model(tmp_path / "m.onnx", Wanted("tensorrt", 1))
