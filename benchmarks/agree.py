@@ -1,8 +1,13 @@
-"""Whether a device decides as the CPU does: python -m benchmarks.agree --device cuda CLIP...; exits with 1 when not."""
+"""Whether a device and a precision decide as the CPU does in float32: python -m benchmarks.agree --device cuda CLIP...
+
+Exits with 1 when they do not.
+"""
 
 from __future__ import annotations
 
 import sys
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,27 +19,30 @@ from streamfilter import Decision, StreamFilter, shipped_models
 LEAST_SAME = 0.999
 MOST_APART = 0.01
 FRAMES = 2000
-"""Of each clip."""
 
 
 @click.command()
 @click.argument("clips", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--device", default="cuda", show_default=True, help="Compared with the CPU, one frame at a time.")
+@click.option("--precision", default="fp32", show_default=True, help="Of that device.")
+@click.option("--frames", default=FRAMES, show_default=True, help="Most of each clip.")
 @click.option("--out", type=click.Path(path_type=Path), default=RESULTS, show_default=True)
-def main(clips: tuple[Path, ...], device: str, out: Path) -> None:
+def main(clips: tuple[Path, ...], device: str, precision: str, frames: int, out: Path) -> None:
     """Score clips with every shipped model on both, and write what differs as a table."""
-    outcome = record("agree", device, out, lambda: compare(clips, device), model="all that ship", quick=False)
+    name = device if precision == "fp32" else f"{device}-{precision}"
+    measure = partial(compare, clips, device, precision, frames)
+    outcome = record("agree", name, out, measure, model="all that ship", quick=False)
     sys.exit(int(not outcome.figures["agrees"]))
 
 
-def compare(clips: tuple[Path, ...], device: str) -> Outcome:
-    """Decisions and utilities of the device, in batches, beside those of the CPU, frame by frame."""
+def compare(clips: tuple[Path, ...], device: str, precision: str = "fp32", most: int = FRAMES) -> Outcome:
+    """Decisions and utilities of the device, in batches, beside those of the CPU in float32, frame by frame."""
     rows: list[dict[str, Any]] = []
     for model in sorted(shipped_models()):
         reference = StreamFilter(model=model, device="cpu", batch_size=1, max_gap_seconds=0)
-        judged = StreamFilter(model=model, device=device, batch_size=8, max_gap_seconds=0)
+        judged = StreamFilter(model=model, device=device, precision=precision, batch_size=8, max_gap_seconds=0)
         for clip in clips:
-            pairs = list(zip(_decisions(reference, clip), _decisions(judged, clip), strict=True))
+            pairs = list(zip(_decisions(reference, clip, most), _decisions(judged, clip, most), strict=True))
             apart = [_apart(one, other) for one, other in pairs]
             same = sum(one.keep == other.keep for one, other in pairs) / max(1, len(pairs))
             rows.append({"model": model, "clip": clip.stem, "frames": len(pairs), "same": same, "apart": max(apart)})
@@ -44,18 +52,13 @@ def compare(clips: tuple[Path, ...], device: str) -> Outcome:
     agrees = same >= LEAST_SAME and apart <= MOST_APART
     return Outcome(
         f"the same decision on {LEAST_SAME:.1%} of the frames, utilities at most {MOST_APART} apart",
-        {"device": device, "frames": frames, "same": same, "apart": apart, "agrees": agrees},
+        {"device": device, "precision": precision, "frames": frames, "same": same, "apart": apart, "agrees": agrees},
         rows,
     )
 
 
-def _decisions(stream_filter: StreamFilter, clip: Path) -> list[Decision]:
-    decisions = []
-    for _, decision in stream_filter.filter(clip):
-        decisions.append(decision)
-        if len(decisions) == FRAMES:
-            break
-    return decisions
+def _decisions(stream_filter: StreamFilter, clip: Path, most: int) -> list[Decision]:
+    return [decision for _, decision in islice(stream_filter.filter(clip), most)]
 
 
 def _apart(one: Decision, other: Decision) -> float:

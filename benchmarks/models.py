@@ -9,31 +9,19 @@ import tempfile
 import time
 import warnings
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
-import onnxruntime
 
-MODELS = Path(__file__).parent.parent / "streamfilter" / "models"
-PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+from streamfilter import ModelSpec, Scorer, StreamFilterError, shipped_models
 
-
-def open_session(model: Path, threads: int, device: str = "cpu") -> onnxruntime.InferenceSession:
-    """A session on so many threads of the CPU, or on a GPU.
-
-    Raises:
-        ClickException: there is no GPU for ONNX Runtime.
-    """
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(model, options, providers=[PROVIDERS[device]])
-    if session.get_providers()[0] != PROVIDERS[device]:
-        raise click.ClickException(f"ONNX Runtime has no {device} here, only {', '.join(session.get_providers())}")
-    return session
+RESNET18 = "resnet18-224"
 
 
 def write_resnet18(path: Path, size: int = 224) -> Path:
-    """The paper's network at its own size with random weights, in float32: speed does not depend on them."""
+    """The paper's network at its own size with random weights: speed does not depend on them."""
+    import onnx
     import torch
     import torchvision
 
@@ -49,22 +37,23 @@ def write_resnet18(path: Path, size: int = 224) -> Path:
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.onnx.export(
             Scored().eval(), (torch.zeros(2, size, size, 3, dtype=torch.uint8),), path, dynamo=False,
-            input_names=["images"], output_names=["utility"], dynamic_axes={"images": {0: "N"}},
+            input_names=["images"], output_names=["utility"],
+            dynamic_axes={"images": {0: "N"}, "utility": {0: "N"}},
         )  # fmt: skip
+    tasks = ("classification", "detection")
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, ModelSpec(RESNET18, size, tasks, dict.fromkeys(tasks, 0.5)).to_metadata())
+    onnx.save(model, path)
     return path
 
 
-def seconds_a_batch(session: onnxruntime.InferenceSession, size: int, batch: int) -> float:
+def seconds_a_batch(scorer: Scorer, batch: int) -> float:
     """Time of one batch of random pictures."""
-    images = np.random.default_rng(0).integers(0, 256, (batch, size, size, 3), dtype=np.uint8)
+    side = scorer.spec.input_size
+    images = np.random.default_rng(0).integers(0, 256, (batch, side, side, 3), dtype=np.uint8)
     start = time.perf_counter()
-    session.run(None, {"images": images})
+    scorer.score(images)
     return time.perf_counter() - start
-
-
-def input_size(session: onnxruntime.InferenceSession) -> int:
-    """Side of the model's square input, pixels."""
-    return int(session.get_inputs()[0].shape[1])
 
 
 def processor() -> str:
@@ -74,45 +63,75 @@ def processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-@click.command()
-@click.argument("models", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--rounds", default=15, show_default=True, help="Turns of every model.")
-@click.option("--threads", default=os.cpu_count() or 1, show_default=True)
-@click.option("--device", type=click.Choice([*PROVIDERS]), default="cpu", show_default=True)
-@click.option("--batch", default=8, show_default=True, help="Pictures a batch.")
-@click.option("--resnet18-224", is_flag=True, help="ResNet-18 at 224 px in float32 as well; needs torch.")
-@click.option("--out", type=click.Path(path_type=Path), help="JSON to write as well.")
-def main(
-    models: tuple[Path, ...], rounds: int, threads: int, device: str, batch: int, resnet18_224: bool, out: Path | None
-) -> None:  # fmt: skip
-    """Print a Markdown table: pictures a second (median of the rounds), and how many times the slowest model's."""
-    paths = models or tuple(sorted(MODELS.glob("*.onnx")))
-    scratch = tempfile.TemporaryDirectory()
-    if resnet18_224:
-        paths = (*paths, write_resnet18(Path(scratch.name) / "resnet18-224.onnx"))
-    sessions = {path.stem: open_session(path, threads, device) for path in paths}
-    times: dict[str, list[float]] = {name: [] for name in sessions}
+def version() -> str:
+    """Of ONNX Runtime."""
+    import onnxruntime
+
+    return str(onnxruntime.__version__)
+
+
+def measure(scorers: dict[str, Scorer], batch: int, rounds: int) -> list[dict[str, Any]]:
+    """A row a model: pictures a second (median of the rounds), and how many times the slowest model's."""
+    times: dict[str, list[float]] = {name: [] for name in scorers}
     for number in range(rounds + 1):
-        for name, session in sessions.items():
-            seconds = seconds_a_batch(session, input_size(session), batch)
+        for name, scorer in scorers.items():
+            seconds = seconds_a_batch(scorer, batch)
             if number:
                 times[name].append(seconds)
     medians = {name: float(np.median(values)) for name, values in times.items()}
     slowest = max(medians.values())
-    click.echo(
-        f"{processor()}, {device}, {threads} threads, onnxruntime {onnxruntime.__version__}, "
-        f"batches of {batch}, {rounds} turns\n"
-    )
-    click.echo("| model | input | file, MB | pictures a second | times the slowest |\n|---|---|---|---|---|")
-    rows = []
-    for name, path in zip(sessions, paths, strict=True):
-        size, megabytes = input_size(sessions[name]), path.stat().st_size / 1e6
-        rate, ratio = batch / medians[name], slowest / medians[name]
-        rows.append({"model": name, "input": size, "megabytes": megabytes, "per_second": rate, "ratio": ratio})
-        click.echo(f"| {name} | {size} x {size} | {megabytes:.1f} | {rate:.0f} | {ratio:.1f} |")
+    return [
+        {
+            "model": name, "input": scorer.spec.input_size, "megabytes": scorer.path.stat().st_size / 1e6,
+            "batch": batch, "per_second": batch / medians[name], "ratio": slowest / medians[name],
+        }
+        for name, scorer in scorers.items()
+    ]  # fmt: skip
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """The rows in Markdown."""
+    lines = [
+        "| model | input | file, MB | batch | pictures a second | times the slowest |",
+        "|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row['model']} | {row['input']} x {row['input']} | {row['megabytes']:.1f} | {row['batch']} | "
+        f"{row['per_second']:.0f} | {row['ratio']:.1f} |"
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+@click.command()
+@click.argument("models", nargs=-1, metavar="[MODEL]...")
+@click.option("--rounds", default=15, show_default=True, help="Turns of every model.")
+@click.option("--threads", default=os.cpu_count() or 1, show_default=True)
+@click.option("--device", default="cpu", show_default=True)
+@click.option("--precision", default="fp32", show_default=True)
+@click.option("--batch", "batches", multiple=True, type=int, default=(8,), help="Pictures a batch [8]; repeatable.")
+@click.option("--resnet18-224", is_flag=True, help="ResNet-18 at 224 px as well; needs torch.")
+@click.option("--out", type=click.Path(path_type=Path), help="JSON to write as well.")
+def main(
+    models: tuple[str, ...], rounds: int, threads: int, device: str, precision: str, batches: tuple[int, ...],
+    resnet18_224: bool, out: Path | None,
+) -> None:  # fmt: skip
+    """Print a table of how many pictures a second each MODEL scores: names, files, or all that ship."""
+    run = {"processor": processor(), "device": device, "precision": precision, "threads": threads, "rounds": rounds}
+    click.echo(", ".join(f"{key} {value}" for key, value in run.items()) + f", onnxruntime {version()}\n")
+    names = list(models or shipped_models())
+    with tempfile.TemporaryDirectory() as scratch:
+        if resnet18_224:
+            names.append(str(write_resnet18(Path(scratch) / f"{RESNET18}.onnx")))
+        try:
+            scorers = [Scorer(name, device, threads, precision, max(batches)) for name in names]
+            by_name = {scorer.path.stem: scorer for scorer in scorers}
+            rows = [row for batch in batches for row in measure(by_name, batch, rounds)]
+        except StreamFilterError as error:
+            raise click.ClickException(str(error)) from error
+    click.echo(table(rows))
     if out:
-        run = {"processor": processor(), "device": device, "threads": threads, "batch": batch}
-        out.write_text(json.dumps({**run, "models": rows}, indent=1) + "\n")
+        out.write_text(json.dumps({**run, "onnxruntime": version(), "models": rows}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

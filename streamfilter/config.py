@@ -10,7 +10,8 @@ from typing import Any
 from streamfilter.errors import ConfigError
 
 DEFAULT_MODEL = "utility-nano"
-DEVICES = ("auto", "cpu", "cuda")
+DEVICES = ("auto", "cpu", "cuda", "tensorrt")
+PRECISIONS = ("fp32", "fp16")
 CAMERA_FIELDS = ("camera_seconds", "camera_frozen_seconds", "camera_clear_seconds")
 TASK_RULES = ("any", "all", "classification", "detection")
 
@@ -36,7 +37,9 @@ class Settings:
     max_gap_seconds: float = 10.0
     """Longest time without a kept frame before one is kept whatever its score; 0 = no floor."""
     device: str = "auto"
-    """Where the model runs; `auto` takes CUDA when ONNX Runtime has it and says what it chose."""
+    """Where the model runs; `auto` takes CUDA when ONNX Runtime has it and says what it chose, and never TensorRT."""
+    precision: str = "fp32"
+    """Arithmetic of the model's convolutions; `fp16` is for GPUs, and on the CPU only for comparing."""
     batch_size: int = 8
     """Most frames scored at once, 1-512."""
     threads: int = 0
@@ -105,6 +108,7 @@ def _problems(settings: Settings) -> list[str]:
         not_in("threads", settings.threads, 0, 512, whole=True),
         not_one_of("task", settings.task, TASK_RULES),
         not_one_of("device", settings.device, DEVICES),
+        not_one_of("precision", settings.precision, PRECISIONS),
         "" if isinstance(settings.model, str) and settings.model else f"model is {settings.model!r}, expected a name",
         _wrong_profile(settings),
     ]

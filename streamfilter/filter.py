@@ -54,7 +54,8 @@ class StreamFilter:
 
     def __init__(self, settings: Settings | None = None, **overrides: Any) -> None:
         self.settings = (settings or Settings()).replace(**overrides)
-        self.scorer = Scorer(self.settings.model, self.settings.device, self.settings.threads)
+        chosen = self.settings
+        self.scorer = Scorer(chosen.model, chosen.device, chosen.threads, chosen.precision, chosen.batch_size)
         self._rules = self.rules()
         self.policy = self._rules.policy
         self.stages = Stages()

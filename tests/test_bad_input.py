@@ -180,10 +180,11 @@ def test_corrupt_model(tmp_path: Path, model: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("nvidia-smi") is not None, reason="this machine may have CUDA")
-def test_cuda_where_there_is_none(tmp_path: Path, model: Path) -> None:
+@pytest.mark.parametrize(("device", "name"), [("cuda", "CUDA"), ("tensorrt", "TensorRT")])
+def test_a_gpu_where_there_is_none(tmp_path: Path, model: Path, device: str, name: str) -> None:
     clip = write_video(tmp_path / "c.mp4", moving_pictures(5))
-    done = streamfilter("run", clip, "--model", model, "--device", "cuda", "--out", tmp_path / "k.mp4")
-    assert_refused(done, "CUDA", "--device cpu")
+    done = streamfilter("run", clip, "--model", model, "--device", device, "--out", tmp_path / "k.mp4")
+    assert_refused(done, name, f"streamfilter[{device}]", "--device cpu")
     assert not (tmp_path / "k.mp4").exists()
 
 
@@ -191,7 +192,8 @@ def test_cuda_where_there_is_none(tmp_path: Path, model: Path) -> None:
     ("arguments", "part"),
     [
         (["--threshold", "1.5"], "threshold is 1.5"),
-        (["--device", "tpu"], "'auto', 'cpu', 'cuda'"),
+        (["--device", "tpu"], "'auto', 'cpu', 'cuda', 'tensorrt'"),
+        (["--precision", "fp8"], "'fp32', 'fp16'"),
         (["--crf", "99"], "crf"),
         (["--no-such-flag"], "--no-such-flag"),
     ],

@@ -56,6 +56,11 @@ def test_run_writes_video_and_records(tmp_path: Path, clip: Path, model: Path) -
     np.testing.assert_allclose(times, [line["pts_seconds"] for line in lines if line["keep"]], atol=1e-3)
 
 
+def test_float16_decides_the_same(tmp_path: Path, clip: Path, model: Path) -> None:
+    _, stderr = run("run", clip, "--model", model, "--precision", "fp16", "--device", "cpu")
+    assert "30 frames read, 20 kept (useful 20), 10 dropped (low_utility 10)" in stderr
+
+
 def test_run_writes_mjpeg_on_standard_output_and_reads_it_back(tmp_path: Path, clip: Path, model: Path) -> None:
     stdout, _ = run("run", clip, "--model", model, "--out", "-")
     assert stdout.startswith(b"\xff\xd8")

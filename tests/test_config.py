@@ -15,6 +15,14 @@ def test_precedence(tmp_path: Path) -> None:
     assert (settings.threshold, settings.task, settings.batch_size) == (0.7, "all", Settings.batch_size)
 
 
+def test_device_and_precision_come_from_the_file_or_the_flag(tmp_path: Path) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text('device = "tensorrt"\nprecision = "fp16"\n')
+    settings = Settings.load(path)
+    assert (settings.device, settings.precision) == ("tensorrt", "fp16")
+    assert Settings.load(path, precision="fp32", device="cpu") == Settings(device="cpu")
+
+
 def test_all_mistakes_are_named_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         Settings(threshold=1.5, task="both", batch_size=0)
@@ -31,6 +39,8 @@ def test_all_mistakes_are_named_at_once() -> None:
         ("threshold = true", "threshold is True"),
         ("batch_size = 2.5", "whole number"),
         ("threshold = nan", "threshold is nan"),
+        ('device = "gpu"', "device is 'gpu', expected one of auto, cpu, cuda, tensorrt"),
+        ('precision = "int8"', "precision is 'int8', expected one of fp32, fp16"),
     ],
 )
 def test_bad_files(tmp_path: Path, text: str, expected: str) -> None:

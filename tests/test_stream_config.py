@@ -45,6 +45,13 @@ def test_streams_share_what_they_do_not_say_themselves(tmp_path):
     assert other.policy == {"threshold": 0.6}
 
 
+def test_where_the_model_runs_is_shared_by_all_streams(tmp_path):
+    settings, _ = read_streams(write(tmp_path, 'device = "tensorrt"\nprecision = "fp16"\n' + GOOD))
+    assert (settings.device, settings.precision) == ("tensorrt", "fp16")
+    with pytest.raises(ConfigError, match=r"stream gate: unknown precision \(known"):
+        read_streams(write(tmp_path, GOOD.replace('name = "gate"', 'name = "gate"\nprecision = "fp16"')))
+
+
 def test_all_mistakes_are_told_at_once(tmp_path):
     text = GOOD.replace("threshold = 0.4", "threshold = 4").replace('"udp"', '"smoke"').replace("records", "record")
     with pytest.raises(ConfigError) as caught:

@@ -6,10 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import av
+import onnxruntime
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import agree
+from benchmarks import agree, models
 from benchmarks.outcome import Outcome
 from benchmarks.throughput import main
 from benchmarks.throughput_cases import cases, sides
@@ -89,6 +90,45 @@ def test_latency_and_streams(clip: Path, tmp_path: Path, monkeypatch: pytest.Mon
     assert [row["streams"] for row in rows] == [1, 2, 4, 8, 16]
 
 
+def test_live_streams_are_decoded_in_software_and_by_name(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(cases.PLANS, "720p-h264", TINY)
+    rows = cases.decoders(replace(bench(tmp_path, clip), decoder="no_such_decoder", counts=(1, 2))).rows
+    assert [(row["decoder"], row["streams"]) for row in rows] == [
+        ("software", 1), ("software", 2), ("no_such_decoder", 1), ("no_such_decoder", 2)
+    ]  # fmt: skip
+    assert [row["frames_per_second"] > 0 for row in rows] == [True, True, False, False]
+    assert [row["failure"] == "" for row in rows] == [True, True, False, False]
+    assert all("no decoder 'no_such_decoder'" in row["failure"] for row in rows[2:])
+
+
+def test_another_precision_is_compared_with_float32(clip: Path) -> None:
+    half = agree.compare((clip,), "cpu", "fp16", 3)
+    assert half.figures["frames"] == 9
+    assert 0 < half.figures["apart"] <= 0.01
+
+
+def test_models_are_measured_in_each_batch_size(tmp_path: Path) -> None:
+    out = tmp_path / "m.json"
+    args = ["utility-nano", "--rounds", "1", "--batch", "1", "--batch", "3", "--resnet18-224", "--out", str(out)]
+    result = CliRunner().invoke(models.main, args, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    rows = json.loads(out.read_text())["models"]
+    assert [(row["model"], row["batch"]) for row in rows] == [
+        ("utility-nano", 1), ("resnet18-224", 1), ("utility-nano", 3), ("resnet18-224", 3)
+    ]  # fmt: skip
+    assert all(row["per_second"] > 0 for row in rows)
+
+
+def test_a_device_that_is_not_there_is_one_line() -> None:
+    if "TensorrtExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this ONNX Runtime has TensorRT")
+    result = CliRunner().invoke(models.main, ["utility-nano", "--device", "tensorrt"])
+    assert result.exit_code == 1
+    assert "no TensorRT here" in result.output.splitlines()[-1]
+
+
 def test_reuse_is_compared_with_scoring_every_frame(clip: Path, tmp_path: Path) -> None:
     outcome = cases.reuse(bench(tmp_path, clip))
     assert {row["model"] for row in outcome.rows} == {"utility-nano", "utility-lite0"}
@@ -121,8 +161,8 @@ def test_a_device_that_decides_otherwise_is_told(clip: Path, monkeypatch: pytest
     original = agree._decisions
     answers = iter([False, True] * 3)
 
-    def flipped(stream_filter: StreamFilter, path: Path) -> list[Decision]:
-        found = original(stream_filter, path)
+    def flipped(stream_filter: StreamFilter, path: Path, most: int) -> list[Decision]:
+        found = original(stream_filter, path, most)
         return [replace(one, keep=not one.keep) for one in found] if next(answers) else found
 
     monkeypatch.setattr(agree, "_decisions", flipped)

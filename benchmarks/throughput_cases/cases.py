@@ -20,6 +20,7 @@ from PIL import Image
 from benchmarks.outcome import Outcome, percentile
 from benchmarks.throughput_cases import sides
 from benchmarks.throughput_cases.clips import FPS, PLANS, make_clip, partly_useless, photographs, repeated
+from benchmarks.throughput_cases.decoders import as_transport_stream, frames_a_second, served
 from streamfilter import Frame, SourceInfo, StreamFilter, open_source, shipped_models
 
 REUSE = 1.5
@@ -47,10 +48,17 @@ class Bench:
     """Clips of the user; else the case's own."""
     clip_seconds: float
     """Length of the clips made here."""
+    precision: str = "fp32"
+    decoder: str = ""
+    """Measured beside software decoding; empty = none."""
+    counts: tuple[int, ...] = (1, 2, 4, 8, 16)
+    """Of streams at once."""
 
     def filter(self, model: str, **settings: Any) -> StreamFilter:
         """A filter for files: the decoder has the other cores."""
-        return StreamFilter(**{"model": model, "device": self.device, "max_gap_seconds": 0, **settings})
+        return StreamFilter(
+            **{"model": model, "device": self.device, "precision": self.precision, "max_gap_seconds": 0, **settings}
+        )
 
     def clip(self, name: str) -> Path:
         """A clip of `PLANS`, made if need be."""
@@ -155,10 +163,10 @@ def folder(bench: Bench) -> Outcome:
 
 
 def streams(bench: Bench) -> Outcome:
-    """1 to 16 clips at once through one scorer."""
+    """So many clips at once through one scorer."""
     clip, stream_filter = bench.clip("720p-h264"), bench.filter(FAST)
     rows = []
-    for count in (1, 2, 4, 8, 16):
+    for count in bench.counts:
         found = [0.0] * count
         one = partial(_into, found, partial(stream_filter.filter, clip), bench.seconds)
         threads = [threading.Thread(target=one, args=(place,)) for place in range(count)]
@@ -170,6 +178,18 @@ def streams(bench: Bench) -> Outcome:
             {"streams": count, "frames_per_second": sum(found), "slowest": min(found), "of_25_fps": sum(found) / 25}
         )
     return Outcome("how many 720p25 streams fit", {"clip": clip.stem}, rows)
+
+
+def decoders(bench: Bench) -> Outcome:
+    """So many live streams at once through one scorer, in software and with the decoder that was named."""
+    clip = as_transport_stream(repeated(bench.clip("720p-h264"), 8, bench.folder))
+    stream_filter, rows = bench.filter(FAST), []
+    with served(clip) as uri:
+        for decoder in dict.fromkeys(("", bench.decoder)):
+            for count in bench.counts:
+                found = frames_a_second(stream_filter, uri, decoder, count, bench.seconds)
+                rows.append({"decoder": decoder or "software", "streams": count, **found})
+    return Outcome("720p live streams, read as fast as they can be", {"clip": clip.stem, "device": bench.device}, rows)
 
 
 def memory(bench: Bench) -> Outcome:
@@ -209,6 +229,7 @@ CASES: dict[str, Callable[[Bench], Outcome]] = {
     "breakeven": breakeven,
     "folder": folder,
     "streams": streams,
+    "decoders": decoders,
     "memory": memory,
     "latency": latency,
 }

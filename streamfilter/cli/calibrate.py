@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from streamfilter.cli.stopping import SIGNAL_EXIT, StopOnSignal
-from streamfilter.config import DEVICES, TASK_RULES, Settings
+from streamfilter.config import DEVICES, PRECISIONS, TASK_RULES, Settings
 from streamfilter.errors import ConfigError
 from streamfilter.progress import CountLine
 
@@ -39,13 +39,14 @@ GOALS = {"keep_useful": "keep_useful", "remove_errors": "confident_errors", "kee
 @click.option("--task", type=click.Choice(TASK_RULES[2:]), help="Whose utility counts [the consumer's own task].")
 @click.option("--model", default=Settings.model, help=f"Shipped model or ONNX file [{Settings.model}].")
 @click.option("--device", type=click.Choice(DEVICES), default=Settings.device, help="Where the model runs.")
+@click.option("--precision", type=click.Choice(PRECISIONS), default=Settings.precision, help="The model's arithmetic.")
 @click.option(
     "--threads",
     type=int,
     default=Settings.threads,
     help="Threads of the scorer and of a consumer's network; 0 = one a core.",
 )
-def calibrate(out: Path, model: str, device: str, threads: int, **flags: Any) -> None:
+def calibrate(out: Path, model: str, device: str, precision: str, threads: int, **flags: Any) -> None:
     """Choose the threshold that keeps a promise to your own detector or classifier, and write it as a profile.
 
     Frames are sampled from videos, pictures or live streams (with --seconds), degraded at random, and the consumer is
@@ -57,7 +58,7 @@ def calibrate(out: Path, model: str, device: str, threads: int, **flags: Any) ->
     from streamfilter.filter import StreamFilter
 
     job = _job(**flags)
-    stream_filter = StreamFilter(model=model, device=device, threads=threads)
+    stream_filter = StreamFilter(model=model, device=device, precision=precision, threads=threads)
     with StopOnSignal() as stop, CountLine("versions of frames judged") as line:
         try:
             done = run_calibration(job, stream_filter, out, stop.event, line.show)

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from streamfilter.config import DEVICES, TASK_RULES, Settings
+from streamfilter.config import DEVICES, PRECISIONS, TASK_RULES, Settings
 from streamfilter.stream_config import BACKPRESSURES, TRANSPORTS
 
 TOKEN_VARIABLE = "STREAMFILTER_MONITOR_TOKEN"
@@ -61,7 +61,10 @@ def model_options(command: Any) -> Any:
     for option in (
         click.option("--config", "config_path", type=click.Path(), help="TOML file of settings; flags win over it."),
         click.option("--threads", type=int, help="Threads of the scorer; 0 = one a core."),
-        click.option("--device", type=click.Choice(DEVICES), help="Where the model runs."),
+        click.option(
+            "--precision", type=click.Choice(PRECISIONS), help=f"The model's arithmetic [{Settings.precision}]."
+        ),
+        click.option("--device", type=click.Choice(DEVICES), help=f"Where the model runs [{Settings.device}]."),
         click.option("--task", type=click.Choice(TASK_RULES), help="Tasks a frame must be useful to [any]."),
         click.option("--profile", type=click.Path(), help="Thresholds and task found by `streamfilter calibrate`."),
         click.option("--threshold", type=float, help="Useful at or above this utility, 0-1 [the model's own]."),

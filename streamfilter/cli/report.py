@@ -16,7 +16,7 @@ from streamfilter.errors import ConfigError
 from streamfilter.progress import ProgressLine
 
 MAX_PICTURES = 500
-TELLS_NO_MODEL = {"threshold", "task", "device", "threads"}
+TELLS_NO_MODEL = {"threshold", "task", "device", "threads", "precision"}
 """Options that say nothing of the model that made some records."""
 
 
