@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 HALF = ".half"
 MOST = float(np.finfo(np.float16).max)
 LAST = "Conv"
+RESIZE = "Resize"
+"""Its first input is a picture; the others say how far it is scaled, in float32 whatever the picture is in."""
 
 
 def in_half(path: Path) -> bytes:
@@ -91,7 +93,9 @@ def _halve_weights(graph: onnx.GraphProto, inside: list[onnx.NodeProto], outside
 
     used = {name for node in inside for name in node.input}
     kept = {name for node in outside for name in node.input}
-    halved = [tensor for tensor in graph.initializer if tensor.name in used and tensor.data_type == TensorProto.FLOAT]
+    floats = [tensor for tensor in graph.initializer if tensor.data_type == TensorProto.FLOAT]
+    scales = {name for node in inside if node.op_type == RESIZE for name in node.input[1:]}
+    halved = [tensor for tensor in floats if tensor.name in used - scales]
     gone = {tensor.name for tensor in halved} - kept
     others = [tensor for tensor in graph.initializer if tensor.name not in gone]
     made = [
