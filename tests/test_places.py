@@ -105,12 +105,30 @@ def test_it_corrects_detection_alone():
 def test_what_it_may_start_from():
     with pytest.raises(ConfigError, match="lite0_places starts from a finished run of lite0_whole"):
         build("lite0_places", TASKS, "imagenet", front="unit")
-    with pytest.raises(ConfigError, match="front 'rgb'"):
-        build("lite0_places", TASKS, front="rgb")
     with pytest.raises(ConfigError, match="lite0_places learns confidences"):
         TrainConfig(("labels",), model="lite0_places", input_size=64)
     with pytest.raises(ConfigError, match="lite0_places wants views of a multiple of 32 pixels"):
         TrainConfig(("labels",), model="lite0_places", target="confidence", balance="none", input_size=100)
+
+
+def test_it_takes_over_the_network_of_a_finished_run(tmp_path):
+    torch.manual_seed(1)
+    whole = build("lite0_whole", TASKS, front="unit", networks=NETWORKS)
+    recipe = {
+        "model": "lite0_whole",
+        "tasks": list(TASKS),
+        "front": "unit",
+        "networks": [list(pair) for pair in NETWORKS],
+    }
+    checkpoint = {"recipe": recipe, "model": whole.state_dict(), "calibrated": True, "epoch": 1}
+    torch.save(checkpoint, tmp_path / "checkpoint.pt")
+    net = build("lite0_places", TASKS, str(tmp_path), front="unit", networks=NETWORKS)
+    taken = net.backbone.whole.state_dict()
+    assert all(torch.equal(value, taken[key]) for key, value in whole.backbone.state_dict().items())
+    with pytest.raises(ConfigError, match="is a lite0_whole for classification, detection with front unit"):
+        build("lite0_places", TASKS, str(tmp_path), front="unit", networks=NETWORKS[:1])
+    with pytest.raises(ConfigError, match="start from another run"):
+        build("lite0_whole", TASKS, str(tmp_path), front="rgb", networks=NETWORKS)
 
 
 @pytest.fixture(scope="module")

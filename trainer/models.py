@@ -26,7 +26,6 @@ NANO, LITE, WHOLE = "nano", "lite0", "lite0_whole"
 MODELS = ("resnet18", "mobilenet_v3_small", "shufflenet_v2_x0_5", NANO, LITE, WHOLE, TWO_VIEWS)
 OURS: dict[str, type[Nano] | type[Lite] | type[WholeLite]] = {NANO: Nano, LITE: Lite, WHOLE: WholeLite}
 """Those that start from a file of their authors' weights."""
-READ_UNIT = (*OURS, TWO_VIEWS)
 LITE_WEIGHTS = "efficientnet-lite0-57934424.pth"
 INITS = ("none", "imagenet")
 FRONTS = ("residual", "rgb", "unit")
@@ -175,7 +174,7 @@ def build(
     if name == TWO_VIEWS and init == "imagenet":
         raise ConfigError(f"{name} starts from a finished run of {WHOLE}: give its folder as --init")
     starts_ready = is_file or init == "imagenet"
-    wanted = ("unit" if name in READ_UNIT else "rgb") if starts_ready or name == TWO_VIEWS else front
+    wanted = ("unit" if name in OURS else "rgb") if starts_ready else front
     if front not in FRONTS or front != wanted:
         raise ConfigError(f"front {front!r}: known are {', '.join(FRONTS)}, and these published weights want {wanted}")
     outputs = len(tasks) + len(networks)
