@@ -1,6 +1,7 @@
 """`reproduce`: the plan and its cost, and a small run from pictures to tables that is stopped and goes on."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -70,11 +71,27 @@ def test_training_costs_its_rows_and_epochs(kit, table, tmp_path):
     assert looks + make / 2 <= seconds_left(step, known, [table, step]) <= looks + make
 
 
+def test_a_model_that_remembers_its_looks_looks_once(kit, table, tmp_path):
+    job = replace(table.job, task="detection", images=kit / "detection", truth=kit / "detection" / "instances.json")
+    config = TrainConfig(
+        ("labels",), model="lite0_places", target="confidence", balance="none", input_size=64, epochs=3, holdout=0.25
+    )
+    step = TrainStep(config, tmp_path / "run", None, (LabelStep(job, "jpeg=1"),))
+    known = meter(kit)
+    shape = ("lite0_places", "sgd", "64", "0", "cpu")
+    known.known |= {("training", *shape): 0.5, ("answer", *shape): 4.0}
+    rows = 8 * (1 + 3)
+    learned, held = 0.75 * rows, 0.25 * rows
+    least = 3 * learned * 0.5 + (learned + held) * 4.0
+    assert least < seconds_left(step, known, [table, step]) <= least + (learned + held) * 1.5
+
+
 def test_all_of_it_is_planned(kit, tmp_path):
     steps = reproduce_steps(Place.of(kit, tmp_path), smoke=True, with_paper=False)
     assert [step.out.name for step in steps if isinstance(step, TrainStep)] == [
         "utility-nano-288",
         "utility-nano",
+        "utility-lite0-224",
         "utility-lite0",
         "utility-resnet18",
         "utility-nano-classification",
@@ -123,7 +140,7 @@ def test_a_stopped_run_goes_on_to_the_last_table(kit, tmp_path, monkeypatch):
     work = tmp_path / "smoke"
     made = {path: path.stat().st_mtime_ns for path in (work / "models").iterdir()}
     made |= {path: path.stat().st_mtime_ns for path in (work / "labels").rglob("*.parquet")}
-    assert len(made) == 12 + 17
+    assert len(made) == 14 + 17
     with monkeypatch.context() as patch:
         patch.setattr("trainer.recipe.steps.train", None)
         patch.setattr("trainer.reproduce.steps.evaluate", None)

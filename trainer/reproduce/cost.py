@@ -22,6 +22,7 @@ from trainer.models import UtilityNet, build
 from trainer.networks import load_network
 from trainer.parts import Parts
 from trainer.pictures import list_items, read_picture
+from trainer.places.network import TWO_VIEWS, TwoViews
 from trainer.recipe.steps import LabelStep, Step, TrainStep
 from trainer.reproduce.steps import EvaluateStep, JudgeStep, ScoreStep
 from trainer.rivals import RIVALS, Case, Classifier
@@ -147,16 +148,27 @@ def _training_step(config: TrainConfig) -> Callable[[], None]:
     optimizer, precision = choose_optimizer(config, net), choose_precision(device)
     labels = torch.ones((BATCH, len(config.tasks)), device=device)
     weights = torch.ones((len(config.tasks), 2), device=device)
+    answer = _answer(net, images)
 
     def step() -> None:
         with torch.autocast(device.type, precision, enabled=precision is not torch.float32):
-            logits = net.all_logits(images)
+            logits = answer()
         optimizer.zero_grad(set_to_none=True)
         loss = masked_cross_entropy(logits, labels, weights)
         torch.autograd.backward(loss)
         optimizer.step()
 
     return step
+
+
+def _answer(net: UtilityNet, images: torch.Tensor) -> Callable[[], torch.Tensor]:
+    """What is done of a network in every step: looking is not, where looks are remembered."""
+    backbone = net.backbone
+    if not isinstance(backbone, TwoViews):
+        return lambda: net.all_logits(images)
+    with torch.no_grad():
+        looks = backbone.look(net.planes(images))
+    return lambda: backbone.answer(looks)[0]
 
 
 def seconds_left(step: Step, meter: Meter, steps: Sequence[Step]) -> float:
@@ -221,6 +233,11 @@ def _of_training(step: TrainStep, meter: Meter) -> float:
     begun = folder.load_checkpoint()["epoch"] if folder.checkpoint_path.is_file() else 0
     epochs = max(0, config.epochs - begun)
     makings = (learned + held) * (1 + (epochs - 1) * (1 - remembered)) if epochs else held
+    if config.model == TWO_VIEWS:
+        detected = [job for job in jobs if job.task == "detection"]
+        share = (sum(number for _, number in _rows(detected).values()) + _pristine(detected)) / count
+        looked = share * learned
+        return epochs * looked * meter.training(config) + (looked + held) * (meter.answer(config) + make / _at_once(2))
     looks = epochs * (learned * meter.training(config) + held * meter.answer(config)) + held * meter.answer(config)
     return looks + makings * make / _at_once(2)
 
