@@ -141,7 +141,9 @@ def _data(record: Mapping[str, Any]) -> list[str]:
 def _commands(record: Mapping[str, Any], metrics: Mapping[str, Any], command: str) -> list[str]:
     judged = [part["command"] for name, part in metrics.items() if name != HELD_BACK]
     before = [f"{run['command']}  # at commit {run['commit'][:12]}" for run in record["started_from"]]
-    return [*(label["command"] for label in record["labels"]), *before, record["command"], *judged, command]
+    earlier = [label for run in record["started_from"] for label in run.get("labels", ())]
+    labels = dict.fromkeys([*earlier, *(label["command"] for label in record["labels"])])
+    return [*labels, *before, record["command"], *judged, command]
 
 
 def _limits(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:

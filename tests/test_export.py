@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from export import export_run, parity
 from export.__main__ import main
+from export.card import _commands
 from streamfilter.errors import InputNotFoundError, ModelError, OutputError
 from streamfilter.scorer import Scorer
 from tests.labelled import write_labels, write_pictures
@@ -108,6 +109,14 @@ def test_the_card_tells_what_the_record_says(run, exported):
     assert "jpeg at 1, 40, 50" in card
     assert f"{exported.stat().st_size / 1e6:.1f} MB" in card
     assert "detail" in card
+
+
+def test_the_card_has_the_label_commands_of_the_run_it_started_from():
+    first = {"command": "train first", "commit": "abc", "labels": ["label crops", "label pictures"]}
+    record = {"started_from": [first], "labels": [{"command": "label pictures"}], "command": "train second"}
+    said = _commands(record, {"held_back": {}, "test": {"command": "evaluate"}}, "export")
+    wanted = ["label crops", "label pictures", "train first  # at commit abc", "train second", "evaluate", "export"]
+    assert said == wanted
 
 
 def test_a_graph_that_differs_leaves_nothing(run, tmp_path, monkeypatch):

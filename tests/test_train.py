@@ -102,7 +102,9 @@ def test_a_run_can_start_from_the_weights_of_another(config, trained, tmp_path):
         assert torch.equal(weights, started[key]), key
     assert train(replace(config, epochs=1, init=str(trained)), tmp_path, command="second")
     record = json.loads((tmp_path / "run.json").read_text())
-    assert [run["command"] for run in record["started_from"]] == ["python -m trainer train ..."]
+    (first,) = record["started_from"]
+    assert first["command"] == "python -m trainer train ..."
+    assert first["labels"] == [label["command"] for label in record["labels"]]
     with pytest.raises(ConfigError, match="is a mobilenet_v3_small for classification with front residual"):
         build("shufflenet_v2_x0_5", config.tasks, str(trained))
 

@@ -157,10 +157,12 @@ def _record(config: TrainConfig, device: torch.device, precision: torch.dtype, c
     }
 
 
-def _history(earlier: RunFolder) -> list[dict[str, str]]:
-    """Command and commit of the runs that a run started from, the first one first."""
+def _history(earlier: RunFolder) -> list[dict[str, Any]]:
+    """Command, commit and label commands of the runs that a run started from, the first one first."""
     record = earlier.read_json("run.json")
-    return [*record.get("started_from", []), {"command": record["command"], "commit": record["commit"]}]
+    labels = [label["command"] for label in record["labels"]]
+    mine = {"command": record["command"], "commit": record["commit"], "labels": labels}
+    return [*record.get("started_from", []), mine]
 
 
 DEFAULTS = {item.name: item.default for item in fields(TrainConfig)}
