@@ -59,7 +59,10 @@ def model_input(frame: Frame, size: int) -> RGB:
     native = frame.native
     if native.width < 1 or native.height < 1:
         raise PictureError(f"frame {frame.index} of {frame.input} is {native.width}x{native.height}")
-    small = _shrink_planes(native, size) if native.format.name in PLANAR_420 else _shrink_packed(native, size)
+    try:
+        small = _shrink_planes(native, size) if native.format.name in PLANAR_420 else _shrink_packed(native, size)
+    except OSError as error:
+        raise PictureError(f"frame {frame.index} of {frame.input} cannot be scaled: {error.strerror}") from error
     turns = frame.rotation_degrees // 90 % 4
     return small if turns == 0 else np.ascontiguousarray(np.rot90(small, turns))
 
@@ -121,30 +124,24 @@ def _shrink_packed(native: av.VideoFrame, size: int) -> RGB:
 def _shrink_planes(native: av.VideoFrame, size: int) -> RGB:
     import cv2
 
-    planes = [_resize_plane(_plane(native, index), size, index) for index in range(3)]
+    if min(native.width, native.height) < size:
+        planes = [_resize(_plane(native, index), size) for index in range(3)]
+    else:
+        # What `_resize` gives, within a few grey levels; FFmpeg averages areas several times faster than OpenCV.
+        small = _scaler().reformat(native, size, size, format="yuv444p", interpolation="AREA")
+        planes = [_plane(small, index) for index in range(3)]
     mixed = cv2.transform(cv2.merge(planes), _yuv_to_rgb(native))
     return np.asarray(mixed, dtype=np.uint8)
 
 
-def _resize_plane(plane: npt.NDArray[np.uint8], size: int, index: int) -> npt.NDArray[np.uint8]:
-    """What `_resize` gives, within a few grey levels; FFmpeg averages areas several times faster than OpenCV."""
-    if min(plane.shape) < size:
-        return _resize(plane, size)
-    import av
-
-    whole = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(plane), "gray")
-    small = _scaler(index).reformat(whole, size, size, format="gray", interpolation="AREA")
-    return _plane(small, 0)
-
-
-def _scaler(index: int) -> VideoReformatter:
-    """This thread's scaler for a plane: it keeps its tables for as long as the sizes stay."""
+def _scaler() -> VideoReformatter:
+    """This thread's scaler: it keeps its tables for as long as the sizes stay."""
     from av.video.reformatter import VideoReformatter
 
-    if not hasattr(_OWN, "scalers"):
-        _OWN.scalers = [VideoReformatter() for _ in range(3)]
-    scalers: list[VideoReformatter] = _OWN.scalers
-    return scalers[index]
+    if not hasattr(_OWN, "scaler"):
+        _OWN.scaler = VideoReformatter()
+    scaler: VideoReformatter = _OWN.scaler
+    return scaler
 
 
 def _plane(native: av.VideoFrame, index: int, together: int = 1) -> npt.NDArray[np.uint8]:

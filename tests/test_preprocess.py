@@ -14,6 +14,7 @@ from streamfilter.errors import PictureError, ShapeError
 from streamfilter.frame import RGB, Frame
 from streamfilter.preprocess import model_input, shrink
 from streamfilter.sources import VideoSource
+from streamfilter.sources.container import mend_colours
 from tests.media import corner_colours, corners, photograph, write_video
 
 SIZE = 128
@@ -53,6 +54,26 @@ def test_full_range_may_be_told_by_the_tag_alone() -> None:
     frame = Frame("clip", 0, native=native(rgb, "yuv420p", full=True))
     assert distance(model_input(frame, SIZE), shrink(rgb, SIZE)) < 2
     assert distance(frame.rgb, rgb) < 3
+
+
+def test_a_jpeg_format_without_a_range_is_full_range() -> None:
+    rgb = photograph()
+    picture = native(rgb, "yuvj420p", full=True)
+    picture.color_range = 0
+    assert mend_colours(picture) is None
+    assert distance(model_input(Frame("clip", 0, native=picture), SIZE), shrink(rgb, SIZE)) < 2
+
+
+@pytest.mark.parametrize("matrix", [3, 8, 14])
+def test_colours_that_cannot_be_scaled_make_a_frame_unreadable_unless_mended(matrix: int) -> None:
+    rgb = photograph()
+    picture = native(rgb, "yuv420p")
+    picture.colorspace = matrix
+    frame = Frame("clip", 7, native=picture)
+    with pytest.raises(PictureError, match="frame 7 of clip cannot be scaled: Operation not supported"):
+        model_input(frame, SIZE)
+    assert mend_colours(picture) == f"colour matrix {matrix} or range 1"
+    assert distance(model_input(frame, SIZE), shrink(rgb, SIZE)) < 2
 
 
 def test_grey_and_rgb_formats() -> None:

@@ -10,9 +10,15 @@ from streamfilter.errors import InputError, InputNotFoundError
 from streamfilter.sources.base import MAX_PIXELS, SourceInfo
 
 if TYPE_CHECKING:
+    import av
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
+UNSPECIFIED = 2
+KNOWN_MATRICES = (0, 1, UNSPECIFIED, 4, 5, 6, 7, 9)
+KNOWN_RANGES = (0, 1, 2)
+"""Colour matrices and ranges, by their numbers in ITU-T H.273, that swscale can do something with."""
+FULL_RANGE = 2
 PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"<?xml", b"<MPD")
 """A playlist could open any file, itself included, so none is followed."""
 
@@ -110,6 +116,22 @@ def describe(container: InputContainer, stream: VideoStream) -> SourceInfo:
         duration_seconds=duration,
         size_hw=(stream.height, stream.width),
     )
+
+
+def mend_colours(native: av.VideoFrame) -> str | None:
+    """Take colours that swscale cannot do anything with as unspecified.
+
+    Returns:
+        What they were; None when there was nothing to mend.
+    """
+    matrix, value_range = native.colorspace, native.color_range
+    if value_range == 0 and native.format.name.startswith("yuvj"):
+        native.color_range = FULL_RANGE
+    if matrix in KNOWN_MATRICES and value_range in KNOWN_RANGES:
+        return None
+    native.colorspace = matrix if matrix in KNOWN_MATRICES else UNSPECIFIED
+    native.color_range = value_range if value_range in KNOWN_RANGES else 0
+    return f"colour matrix {matrix} or range {value_range}"
 
 
 def reason(error: Exception) -> str:

@@ -15,7 +15,7 @@ from streamfilter.errors import InputError
 from streamfilter.frame import Frame, Signs, StreamEvent
 from streamfilter.sources.base import ConnectionRefused, SourceInfo
 from streamfilter.sources.connection import Connection, connect
-from streamfilter.sources.container import reason
+from streamfilter.sources.container import mend_colours, reason
 from streamfilter.sources.timeline import Timeline
 from streamfilter.stream_config import LiveSettings
 
@@ -74,6 +74,7 @@ class LiveSource:
         self._connections = -1
         self._timeline = Timeline()
         self._pending_loss = False
+        self._warned_of_colours = False
         self._problem = ""
 
     def __iter__(self) -> Iterator[Frame]:
@@ -202,6 +203,10 @@ class LiveSource:
             self._closed.wait(self._timeline.early_seconds(pts, arrived))
             arrived = time.monotonic()
         seconds, jumped = self._timeline.place(pts, arrived)
+        odd = mend_colours(native)
+        if odd and not self._warned_of_colours:
+            log.warning("%s: %s is not supported, taken as unspecified", self.name, odd)
+            self._warned_of_colours = True
         concealed = _concealed_share(lines, native)
         signs = Signs(
             connection=self._connections,

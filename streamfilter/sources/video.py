@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamfilter.frame import Frame
-from streamfilter.sources.container import describe, open_container, reason, video_stream
+from streamfilter.sources.container import describe, mend_colours, open_container, reason, video_stream
 
 if TYPE_CHECKING:
     import av
@@ -25,10 +25,6 @@ MAX_ERRORS_IN_A_ROW = 500
 """After so many undecodable packets without one frame between them the rest is given up."""
 TRANSPORT_PACKET_BYTES = 188
 CLOSE_TIMEOUT_SECONDS = 5.0
-UNSPECIFIED = 2
-KNOWN_MATRICES = (0, 1, UNSPECIFIED, 4, 5, 6, 7, 9)
-KNOWN_RANGES = (0, 1, 2)
-"""Colour matrices and ranges, by their numbers in ITU-T H.273, that swscale turns into RGB."""
 SHORTFALL_SECONDS = 0.5
 """Matroska ends early when its frames stop this long before the duration in its header."""
 
@@ -169,20 +165,12 @@ class VideoSource:
 
     def _frame(self, native: av.VideoFrame) -> Frame:
         pts_seconds = None if native.pts is None else float(native.pts * self._tick_seconds)
-        self._mend_colours(native)
+        odd = mend_colours(native)
+        if odd and not self._warned_of_colours:
+            log.warning("%s: %s is not supported, taken as unspecified", self.name, odd)
+            self._warned_of_colours = True
         rotation = round(native.rotation / 90) * 90 % 360
         return Frame(self.name, self._next_index(), pts_seconds, native=native, rotation_degrees=rotation)
-
-    def _mend_colours(self, native: av.VideoFrame) -> None:
-        matrix, value_range = native.colorspace, native.color_range
-        if matrix in KNOWN_MATRICES and value_range in KNOWN_RANGES:
-            return
-        if not self._warned_of_colours:
-            told = f"colour matrix {matrix} or range {value_range}"
-            log.warning("%s: %s is not supported, taken as unspecified", self.name, told)
-            self._warned_of_colours = True
-        native.colorspace = matrix if matrix in KNOWN_MATRICES else UNSPECIFIED
-        native.color_range = value_range if value_range in KNOWN_RANGES else 0
 
     def _problem(self, problem: str) -> Frame:
         return Frame(self.name, self._next_index(), problem=f"cannot be decoded: {problem}")
