@@ -137,7 +137,7 @@ class Batch:
         """Whether a checked frame's own utility decides as the one it would have taken over; None when unchecked."""
         link, own = self._checks.get(index), self._utilities[index]
         other = None if link is None else self._known(link)
-        if link is None or own is None or other is None or not is_safe(other, self._rules.policy.thresholds, link):
+        if link is None or own is None or other is None or not is_safe(other, self._rules.policy, link):
             return None
         return is_useful(self._rules.policy, own) == is_useful(self._rules.policy, other)
 
@@ -154,7 +154,7 @@ class Batch:
         if link.reference is not None and link.reference in self._waiting:
             return True
         utility = self._known(link)
-        if not is_safe(utility, self._rules.policy.thresholds, link):
+        if not is_safe(utility, self._rules.policy, link):
             return False
         self._utilities[index] = utility
         self._waiting.discard(index)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from streamfilter.errors import ConfigError
 from streamfilter.frame import Reason
+
+LEAST = 1e-6
+"""Utilities nearer to 0 or 1 have no more certain log-odds."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,25 @@ def is_useful(policy: Policy, utility: Mapping[str, float], slack: float = 0.0) 
     """Whether the utilities reach the thresholds lowered by `slack`, under the policy's task rule."""
     reached = [utility[task] >= policy.thresholds[task] - slack for task in policy.tasks]
     return all(reached) if policy.task == "all" else any(reached)
+
+
+def is_certain(policy: Policy, utility: Mapping[str, float], risk: float) -> bool:
+    """Whether utilities that lie higher or lower would decide alike, after a dropped frame as after a kept one.
+
+    Args:
+        policy: thresholds and rules.
+        utility: utility in [0, 1] for each task.
+        risk: how far they may lie off, log-odds: a model near 0 or 1 moves little however much the picture changes.
+    """
+    lower, upper = ({task: _shifted(value, by) for task, value in utility.items()} for by in (-risk, risk))
+    slacks = {0.0, policy.hysteresis}
+    return all(is_useful(policy, lower, slack) == is_useful(policy, upper, slack) for slack in slacks)
+
+
+def _shifted(utility: float, log_odds: float) -> float:
+    inside = min(max(utility, LEAST), 1 - LEAST)
+    odds = inside / (1 - inside) * math.exp(log_odds)
+    return odds / (1 + odds)
 
 
 def joint_utility(utility: Mapping[str, float], task: str) -> float:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -19,6 +21,8 @@ PLANAR_420 = ("yuv420p", "yuvj420p")
 BT709 = 1
 FULL_RANGE = 2
 GLIMPSE_HW = (36, 64)
+DETAIL_LINES = 4
+"""Of the lines of a glimpse, its detail is measured on one in so many."""
 
 _OWN = threading.local()
 
@@ -67,31 +71,44 @@ def model_input(frame: Frame, size: int) -> RGB:
     return small if turns == 0 else np.ascontiguousarray(np.rot90(small, turns))
 
 
-def glimpse(frame: Frame) -> npt.NDArray[np.float32]:
-    """A frame's luma in few pixels, from every so many lines: enough to see that something changed, in 0.1 ms.
+@dataclass(frozen=True, eq=False)
+class Glimpse:
+    """A frame's luma from every so many lines: enough to see that something changed."""
+
+    luma: npt.NDArray[np.float32]
+    """`GLIMPSE_HW` float32, 0-255, not turned upright."""
+    detail: float
+    """Mean step from a pixel to the next along the lines, at full width, grey levels: blur, noise, blocks move it."""
+
+    @cached_property
+    def spread(self) -> npt.NDArray[np.float32]:
+        """(36 * 64,) float32, ascending: which luma there is, wherever it is."""
+        return np.sort(self.luma, axis=None)
+
+
+def glimpse(frame: Frame) -> Glimpse:
+    """What a frame looks like in few pixels.
 
     Args:
         frame: a readable frame.
-
-    Returns:
-        `GLIMPSE_HW` float32, 0-255, not turned upright.
     """
     import cv2
 
-    planes = native_planes(frame)
-    luma = planes[0] if planes else packed(frame)[:, :, 1]
+    luma = _plane(frame.native, 0) if frame.native and _is_planar(frame.native) else packed(frame)[:, :, 1]
     lines = luma[:: max(1, luma.shape[0] // (4 * GLIMPSE_HW[0]))]
     # OpenCV averages whole numbers of pixels ten times faster than parts of them; what is cut off is under one cell.
     cells = zip(lines.shape, GLIMPSE_HW, strict=True)
     height, width = (max(side - side % part, min(side, part)) for side, part in cells)
     small = cv2.resize(lines[:height, :width], GLIMPSE_HW[::-1], interpolation=cv2.INTER_AREA)
-    return np.asarray(small, dtype=np.float32)
+    few = lines[::DETAIL_LINES]
+    steps = cv2.norm(few[:, 1:], few[:, :-1], cv2.NORM_L1) / few[:, 1:].size if few.shape[1] > 1 else 0.0
+    return Glimpse(np.asarray(small, dtype=np.float32), steps)
 
 
 def native_planes(frame: Frame) -> list[npt.NDArray[np.uint8]]:
     """Views of the decoder's 8-bit planes, not turned upright: luma, then U and V if any; none where it has no such."""
     native = frame.native
-    if native is None or native.format.is_rgb or not native.format.is_planar or native.format.components[0].bits != 8:
+    if native is None or not _is_planar(native):
         return []
     if len(native.planes) == 2:
         both = _plane(native, 1, 2)
@@ -149,6 +166,12 @@ def _plane(native: av.VideoFrame, index: int, together: int = 1) -> npt.NDArray[
     # PyAV's stubs leave out that a plane is a buffer.
     lines = np.frombuffer(cast(memoryview, plane), dtype=np.uint8)[: plane.line_size * plane.height]
     return lines.reshape(plane.height, plane.line_size)[:, : together * plane.width]
+
+
+def _is_planar(native: av.VideoFrame) -> bool:
+    """Whether the first plane is 8-bit luma."""
+    form = native.format
+    return form.name in PLANAR_420 or (not form.is_rgb and form.is_planar and form.components[0].bits == 8)
 
 
 def _yuv_to_rgb(native: av.VideoFrame) -> npt.NDArray[np.float64]:

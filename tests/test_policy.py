@@ -3,7 +3,7 @@
 import pytest
 
 from streamfilter.errors import ConfigError
-from streamfilter.policy import Policy, PolicyState, decide
+from streamfilter.policy import Policy, PolicyState, decide, is_certain
 
 BOTH = {"classification": 0.5, "detection": 0.5}
 
@@ -31,6 +31,28 @@ def at_25_fps(*scores: float) -> list[tuple[float, float, float | None]]:
 def test_task_rule(task: str, expected: str) -> None:
     frames: list[tuple[float, float, float | None]] = [(0.1, 0.1, 0), (0.9, 0.1, 1), (0.1, 0.9, 2), (0.9, 0.9, 3)]
     assert play(Policy(BOTH, task=task), frames) == expected
+
+
+@pytest.mark.parametrize(
+    ("policy", "classification", "detection", "expected"),
+    [
+        (Policy(BOTH), 0.74, 0.45, True),
+        (Policy(BOTH), 0.72, 0.45, False),
+        (Policy(BOTH), 0.1, 0.26, True),
+        (Policy(BOTH), 0.1, 0.28, False),
+        (Policy(BOTH), 1.0, 0.5, True),
+        (Policy(BOTH), 0.0, 0.0, True),
+        (Policy(BOTH, task="all"), 0.74, 0.45, False),
+        (Policy(BOTH, task="all"), 0.1, 0.45, True),
+        (Policy(BOTH, task="classification"), 0.1, 0.5, True),
+        (Policy(BOTH, hysteresis=0.3), 0.1, 0.3, False),
+        (Policy(BOTH, hysteresis=0.3), 0.01, 0.05, True),
+        (Policy({"classification": 0.0, "detection": 1.0}), 0.0, 1.0, True),
+    ],
+)
+def test_what_is_certain(policy: Policy, classification: float, detection: float, expected: bool) -> None:
+    utility = {"classification": classification, "detection": detection}
+    assert is_certain(policy, utility, 1.0) is expected
 
 
 def test_threshold_itself_is_useful() -> None:

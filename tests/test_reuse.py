@@ -1,8 +1,9 @@
 """Frames that look alike take one utility over, and never where the decision could differ."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -12,7 +13,7 @@ from streamfilter.checks import ONE_IN, PATIENCE, SMALLEST_SHARE, Checks, learn
 from streamfilter.errors import ConfigError
 from streamfilter.frame import Decision, Frame, Signs
 from streamfilter.preprocess import GLIMPSE_HW, glimpse
-from streamfilter.reuse import LONGEST
+from streamfilter.reuse import LONGEST, difference
 from tests.media import write_video
 from tests.models import brightness_model
 
@@ -43,10 +44,56 @@ def model(tmp_path: Path) -> str:
 
 @pytest.mark.parametrize("batch", [1, 3, 64])
 def test_alike_frames_take_over_the_utility_of_the_scored_one_however_they_are_batched(model: str, batch: int) -> None:
-    decisions = decided([200, 201, 202, 203, 203, 240], model, batch)
+    decisions = decided([240, 241, 242, 243, 243, 200], model, batch)
     assert [decision.is_reused for decision in decisions] == [False, True, True, False, True, False]
     bright = [decision.utility["detection"] * 255 for decision in decisions if decision.utility]
-    assert bright == pytest.approx([200, 200, 200, 203, 203, 240], abs=0.1)
+    assert bright == pytest.approx([240, 240, 240, 243, 243, 200], abs=0.1)
+
+
+def wall() -> np.ndarray:
+    """A bright wall that a camera can turn along: large patches and fine grain, alike everywhere."""
+    rng = np.random.default_rng(5)
+    patches = np.kron(rng.integers(180, 250, (12, 64)), np.ones((8, 8)))
+    return np.clip(patches + rng.normal(0, 6, patches.shape), 0, 255).astype(np.uint8)
+
+
+def turning(count: int) -> list[np.ndarray]:
+    view = wall()
+    return [np.repeat(view[:, 8 * index : 8 * index + 256, None], 3, axis=2) for index in range(count)]
+
+
+def reused(arrays: Sequence[np.ndarray], model: str, reuse: float = 2.0) -> list[bool]:
+    stream_filter = StreamFilter(model=model, device="cpu", reuse=reuse, error_budget=1, threshold=0.3)
+    frames = [Frame("x", index, index / 25, array=array) for index, array in enumerate(arrays)]
+    return [decision.is_reused for decision in stream_filter.decide(frames, StreamState())[0]]
+
+
+def test_while_a_camera_turns_one_frame_in_five_is_scored(model: str) -> None:
+    views = turning(12)
+    assert difference(*(glimpse(Frame("x", 0, array=view)) for view in views[:2])) > 4
+    assert [index for index, is_reused in enumerate(reused(views, model)) if not is_reused] == [0, 5, 10]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda view: cv2.GaussianBlur(view, (0, 0), 1),
+        lambda view: np.asarray(view - 5, np.uint8),
+        lambda view: np.clip(view + np.random.default_rng(1).normal(0, 8, view.shape), 0, 255).astype(np.uint8),
+        lambda view: cv2.resize(view[::4, ::4], view.shape[1::-1], interpolation=cv2.INTER_NEAREST),
+    ],
+    ids=["blur", "darker", "noise", "blocks"],
+)
+def test_another_view_of_another_quality_is_scored(change: Callable[[np.ndarray], np.ndarray], model: str) -> None:
+    views = turning(4)
+    views[2:] = [change(view) for view in views[2:]]
+    assert reused(views, model) == [False, True, False, True]
+
+
+def test_another_view_is_scored_where_the_threshold_is_near(model: str) -> None:
+    darker = [np.asarray(view - 100, np.uint8) for view in turning(6)]
+    assert 0.4 < float(darker[0].mean()) / 255 < 0.5
+    assert not any(reused(darker, model))
 
 
 @pytest.mark.parametrize("batch", [1, 64])
@@ -59,6 +106,18 @@ def test_near_the_threshold_every_frame_is_scored(model: str, batch: int) -> Non
 def test_a_still_scene_is_scored_now_and_then(model: str) -> None:
     scored = [index for index, one in enumerate(decided([200] * 60, model, batch=7)) if not one.is_reused]
     assert scored == [0, LONGEST + 1, 2 * LONGEST + 2]
+
+
+@pytest.mark.parametrize(
+    ("times", "scored"),
+    [([0, 0.5, 1.0, 1.5, 2.0, 2.5], [0, 3]), ([0, 2, 4], [0, 1, 2]), ([5, 5.04, 0, 0.04], [0, 2]), ([0, 0, 0], [0])],
+    ids=["two a second", "slower", "backwards", "at once"],
+)
+def test_a_utility_serves_for_a_second(times: list[float], scored: list[int], model: str) -> None:
+    frames = [Frame("x", index, seconds, array=grey(250)) for index, seconds in enumerate(times)]
+    stream_filter = StreamFilter(model=model, device="cpu", reuse=2, error_budget=1)
+    decisions, _ = stream_filter.decide(frames, StreamState())
+    assert [index for index, one in enumerate(decisions) if not one.is_reused] == scored
 
 
 def test_by_default_every_frame_is_scored(model: str) -> None:
@@ -133,8 +192,9 @@ def test_the_summary_counts_them(tmp_path: Path, model: str) -> None:
 @pytest.mark.parametrize("shape", [(2, 2), (30, 700), (1080, 1920)])
 def test_a_glimpse_of_any_size(shape: tuple[int, int]) -> None:
     seen = glimpse(Frame("x", 0, 0.0, array=np.full((*shape, 3), 77, np.uint8)))
-    assert seen.shape == GLIMPSE_HW
-    assert (seen == 77).all()
+    assert seen.luma.shape == GLIMPSE_HW
+    assert (seen.luma == 77).all()
+    assert seen.detail == 0
 
 
 def test_out_of_range(model: str) -> None:

@@ -28,6 +28,8 @@ REUSE = 1.5
 FLOOR = "decode only"
 FAST = "utility-nano"
 CAREFUL = "utility-lite0"
+TROUBLES = Path(__file__).parents[2] / "samples" / "tour_of_troubles.mp4"
+"""A clip whose quality changes every one or two seconds."""
 BUDGET = 0.005
 """Share of reused utilities that may mislead: the default of the settings."""
 DETECTOR = "picodet_s_416"
@@ -93,7 +95,7 @@ def clips(bench: Bench) -> Outcome:
 
 def reuse(bench: Bench) -> Outcome:
     """How many decisions differ from those of scoring every frame, and what the checks on that say."""
-    names = bench.clips or tuple(sorted((bench.kit / "clips").glob("*.*")))
+    names = bench.clips or (*sorted((bench.kit / "clips").glob("*.*")), TROUBLES)
     rows: list[dict[str, Any]] = []
     for model, path in product((FAST, CAREFUL), names):
         every = [decision.keep for _, decision in bench.filter(model).filter(path)]
