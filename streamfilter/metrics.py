@@ -15,6 +15,8 @@ from streamfilter.trust import TRUST_EVENTS, Trust
 
 CAMERA, CAMERA_OK = "camera_", "camera_ok"
 """How kinds of events begin that are about the camera itself, and the one that says all is well."""
+HINT_FRAMES, HINT_SHARE = 100, 0.9
+"""Of so many frames or more, so large a share under the threshold is more likely the threshold's fault."""
 LATENCY_BOUNDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 """Upper bounds of the latency histogram, seconds."""
 
@@ -79,6 +81,19 @@ class Summary:
     def fps(self) -> float:
         """Frames read a second of wall-clock time; 0 before the first."""
         return self.frames_read / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def hint(self) -> str:
+        """What to look into when the score turned nearly every frame away and no camera was in trouble; else empty."""
+        spared = self.spared_by_reason[Reason.LOW_UTILITY]
+        low = self.dropped_by_reason[Reason.LOW_UTILITY] + self.kept_by_reason[Reason.GAP_FLOOR] + spared
+        is_enough = self.frames_read >= HINT_FRAMES and low >= HINT_SHARE * self.frames_read
+        if self.camera_events or not is_enough:
+            return ""
+        return (
+            f"{low / self.frames_read:.0%} of the frames are under the threshold; if your consumer decides rightly on "
+            "them all the same, calibrate the threshold on this camera: streamfilter calibrate --help"
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """The counts as plain JSON values."""

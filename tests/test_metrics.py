@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
-from streamfilter.frame import Decision, Reason
+from streamfilter.frame import Decision, Reason, StreamEvent
 from streamfilter.metrics import Summary
 from trainer.metrics import (
     auroc,
@@ -39,6 +39,26 @@ def noisy(count: int = 400) -> tuple[np.ndarray, np.ndarray]:
     random = np.random.default_rng(5)
     labels = random.integers(0, 2, count)
     return np.round(labels + random.normal(0, 1, count), 1), labels
+
+
+@pytest.mark.parametrize(
+    ("low", "floor", "useful", "share"),
+    [(95, 5, 0, "100%"), (180, 2, 18, "91%"), (89, 0, 0, ""), (170, 0, 30, ""), (0, 0, 500, "")],
+)
+def test_a_hint_where_the_score_turns_nearly_every_frame_away(low: int, floor: int, useful: int, share: str) -> None:
+    summary = Summary()
+    for reason, keep, number in (
+        (Reason.LOW_UTILITY, False, low),
+        (Reason.GAP_FLOOR, True, floor),
+        (Reason.USEFUL, True, useful),
+    ):
+        for _ in range(number):
+            summary.count(Decision(keep, reason))
+    assert summary.hint.startswith(share)
+    assert bool(summary.hint) == bool(share)
+    assert not share or "streamfilter calibrate" in summary.hint
+    summary.hear(StreamEvent("gate", "camera_covered", ""))
+    assert not summary.hint
 
 
 def test_ranking_and_accuracy_are_scikit_learns() -> None:

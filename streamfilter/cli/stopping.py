@@ -42,6 +42,6 @@ def end(summary: Any, signal_number: int, more: str = "") -> NoReturn:
     for failure in summary.failures:
         click.echo(f"Error: {failure}", err=True)
     click.echo(f"{summary}{' (interrupted)' if summary.interrupted else ''}", err=True)
-    if more:
-        click.echo(more, err=True)
+    for line in filter(None, (more, summary.hint)):
+        click.echo(line, err=True)
     sys.exit(SIGNAL_EXIT + signal_number if summary.interrupted else int(bool(summary.failures)))
