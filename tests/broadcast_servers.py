@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import functools
 import os
-import select
 import shutil
 import signal
 import subprocess
 from pathlib import Path
 from types import TracebackType
 
-from tests.live_servers import GSTREAMER_PACKAGES, SYSTEM_PYTHON, Server, missing, need_gstreamer
+from tests.live_servers import GSTREAMER_PACKAGES, SYSTEM_PYTHON, Script, Server, missing, need_gstreamer
 
 SCRIPTS = Path(__file__).parent / "servers"
 MODULE = Path("/usr/lib/nginx/modules/ngx_rtmp_module.so")
@@ -63,27 +62,8 @@ def _nginx() -> str | None:
     return shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 
 
-class Script(Server):
-    """A script beside these tests that prints "ready"."""
-
-    def is_ready(self) -> bool:
-        """Whether it said so."""
-        assert self._process is not None
-        assert self._process.stdout is not None
-        return bool(select.select([self._process.stdout], [], [], 0)[0]) and "ready" in self._process.stdout.readline()
-
-
 class HlsServer(Script):
-    """GStreamer's HLS packager and a web server for what it writes.
-
-    Args:
-        options: of the script, such as `--segment`, `2`; without `--port` and `--folder`.
-        port: where it listens; None = a free one.
-    """
-
-    def __init__(self, *options: str, port: int | None = None) -> None:
-        super().__init__(port)
-        self._options = options
+    """GStreamer's HLS packager and a web server for what it writes; options such as `--segment`, `2`."""
 
     @property
     def url(self) -> str:
@@ -103,7 +83,7 @@ class HlsServer(Script):
     def command(self) -> list[str]:
         """The script, run by the system's Python."""
         own = ["--port", str(self.port), "--folder", str(self.folder)]
-        return [SYSTEM_PYTHON, str(SCRIPTS / "hls_server.py"), *own, *self._options]
+        return [SYSTEM_PYTHON, str(SCRIPTS / "hls_server.py"), *own, *self.options]
 
     def end_broadcast(self) -> None:
         """Let the packager end its playlist; the web server goes on."""
@@ -123,12 +103,12 @@ class Publisher(Script):
     """
 
     def __init__(self, to: str, *options: str) -> None:
-        super().__init__()
-        self._to, self._options = to, options
+        super().__init__(*options)
+        self._to = to
 
     def command(self) -> list[str]:
         """The script, run by the system's Python."""
-        return [SYSTEM_PYTHON, str(SCRIPTS / "publisher.py"), "--to", self._to, *self._options]
+        return [SYSTEM_PYTHON, str(SCRIPTS / "publisher.py"), "--to", self._to, *self.options]
 
 
 def udp_publisher(port: int) -> Publisher:

@@ -10,7 +10,7 @@ from typing import Self
 from streamfilter.frame import Frame, StreamEvent
 from streamfilter.sources import LiveSource
 from streamfilter.stream_config import LiveSettings
-from tests.live_servers import wait_until
+from tests.live_servers import Server, wait_until
 
 QUICK = LiveSettings(open_timeout_seconds=10, stall_seconds=1.5, backoff_seconds=0.1, max_backoff_seconds=0.5)
 HASTY = LiveSettings(
@@ -53,6 +53,37 @@ class Reader:
 
     def detail(self, kind: str) -> str:
         return next(event.detail for event in self.events if event.kind == kind)
+
+
+def check_restarts(reader: Reader, server: Server, outages: int) -> None:
+    """Kill a server and start it again: frames flow anew, from a keyframe on, and nothing is left behind."""
+    reader.until_frames(10)
+    handles, threads = open_handles(), threading.active_count()
+    for outage in range(1, outages + 1):
+        tries = reader.kinds.count("waiting")
+        server.kill()
+        reader.until(lambda tries=tries: reader.kinds.count("waiting") > tries, "noticed")
+        before = len(reader.frames)
+        server.start()
+        reader.until_frames(before + 10)
+        first = next(frame for frame in reader.frames if frame.signs.connection == outage)
+        assert first.signs.is_keyframe
+    assert open_handles() <= handles
+    assert threading.active_count() <= threads
+    assert reader.source.reconnects == outages
+    times = [frame.pts_seconds for frame in reader.frames]
+    assert times == sorted(set(times))
+
+
+def check_hang(reader: Reader, server: Server) -> None:
+    """Let a server hold its connections without a word: that is noticed, and frames flow again after it."""
+    reader.until_frames(5)
+    server.freeze()
+    reader.until(lambda: "waiting" in reader.kinds, "the stall")
+    server.thaw()
+    assert "sent nothing for 1.5 s; next try in" in reader.detail("waiting")
+    before = len(reader.frames)
+    reader.until_frames(before + 5)
 
 
 def open_handles() -> int:

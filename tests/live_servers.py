@@ -189,17 +189,27 @@ class Server:
         process.stdout.close()
 
 
-class RtspServer(Server):
-    """GStreamer's RTSP server, by the script beside these tests.
+class Script(Server):
+    """A script beside these tests that prints "ready".
 
     Args:
-        options: of the script, such as `--codec`, `h265`; without `--port`.
+        options: of the script, without `--port`.
         port: where it listens; None = a free one.
     """
 
     def __init__(self, *options: str, port: int | None = None) -> None:
         super().__init__(port)
-        self._options = options
+        self.options = options
+
+    def is_ready(self) -> bool:
+        """Whether it said so."""
+        assert self._process is not None
+        assert self._process.stdout is not None
+        return bool(select.select([self._process.stdout], [], [], 0)[0]) and "ready" in self._process.stdout.readline()
+
+
+class RtspServer(Script):
+    """GStreamer's RTSP server; options such as `--codec`, `h265`."""
 
     @property
     def url(self) -> str:
@@ -208,13 +218,7 @@ class RtspServer(Server):
 
     def command(self) -> list[str]:
         """The script, run by the system's Python."""
-        return [SYSTEM_PYTHON, str(RTSP_SCRIPT), "--port", str(self.port), *self._options]
-
-    def is_ready(self) -> bool:
-        """Whether it said so."""
-        assert self._process is not None
-        assert self._process.stdout is not None
-        return bool(select.select([self._process.stdout], [], [], 0)[0]) and "ready" in self._process.stdout.readline()
+        return [SYSTEM_PYTHON, str(RTSP_SCRIPT), "--port", str(self.port), *self.options]
 
 
 class Mosquitto(Server):

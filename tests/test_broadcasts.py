@@ -1,6 +1,5 @@
 """Live streams other than RTSP from real broadcasters: RTMP by nginx, HLS and MPEG-TS by GStreamer."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,7 +15,7 @@ from tests.broadcast_servers import (
     rtp_publisher,
     udp_publisher,
 )
-from tests.live_reader import HASTY, QUICK, Reader, open_handles
+from tests.live_reader import HASTY, QUICK, Reader, check_hang, check_restarts
 from tests.live_servers import Server, free_port
 
 KEY = "h0nigbrot"
@@ -58,34 +57,13 @@ def test_frames_come_with_a_clock_and_signs_of_soundness(kind):
 @pytest.mark.parametrize("kind", ["rtmp", "hls"])
 def test_a_killed_server_is_connected_to_again_and_nothing_is_left_behind(kind):
     with broadcast(kind) as (address, server), Reader(address) as reader:
-        reader.until_frames(10)
-        handles, threads = open_handles(), threading.active_count()
-        for outage in (1, 2):
-            tries = reader.kinds.count("waiting")
-            server.kill()
-            reader.until(lambda tries=tries: reader.kinds.count("waiting") > tries, "noticed")
-            before = len(reader.frames)
-            server.start()
-            reader.until_frames(before + 10)
-            first = next(frame for frame in reader.frames if frame.signs.connection == outage)
-            assert first.signs.is_keyframe
-        assert open_handles() <= handles
-        assert threading.active_count() <= threads
-        assert reader.source.reconnects == 2
-        times = [frame.pts_seconds for frame in reader.frames]
-    assert times == sorted(set(times))
+        check_restarts(reader, server, outages=2)
 
 
 @pytest.mark.parametrize("kind", ["rtmp", "hls", "udp"])
 def test_a_broadcaster_that_hangs_is_noticed(kind):
     with broadcast(kind) as (address, server), Reader(address) as reader:
-        reader.until_frames(5)
-        server.freeze()
-        reader.until(lambda: "waiting" in reader.kinds, "the stall")
-        server.thaw()
-        assert "sent nothing for 1.5 s; next try in" in reader.detail("waiting")
-        before = len(reader.frames)
-        reader.until_frames(before + 5)
+        check_hang(reader, server)
 
 
 def test_audio_that_runs_ahead_of_the_first_keyframe_is_not_taken_for_all_there_is():

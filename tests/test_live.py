@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from streamfilter.stream_config import LiveSettings
-from tests.live_reader import HASTY, Reader, open_handles
+from tests.live_reader import HASTY, Reader, check_hang, check_restarts
 from tests.live_servers import RtspServer, free_port, need_gstreamer
 from tests.media import moving_pictures, write_video
 
@@ -50,33 +50,13 @@ def test_other_codecs_play_too(codec, transport):
 def test_a_killed_server_is_connected_to_again_and_nothing_is_left_behind():
     need_gstreamer()
     with RtspServer("--gop", "10") as server, Reader(server.url) as reader:
-        reader.until_frames(10)
-        handles, threads = open_handles(), threading.active_count()
-        for outage in (1, 2, 3):
-            server.kill()
-            reader.until(lambda outage=outage: reader.kinds.count("waiting") >= outage, "noticed")
-            before = len(reader.frames)
-            server.start()
-            reader.until_frames(before + 10)
-            first = next(frame for frame in reader.frames if frame.signs.connection == outage)
-            assert first.signs.is_keyframe
-        assert open_handles() <= handles
-        assert threading.active_count() <= threads
-        assert reader.source.reconnects == 3
-        times = [frame.pts_seconds for frame in reader.frames]
-    assert times == sorted(set(times))
+        check_restarts(reader, server, outages=3)
 
 
 def test_a_server_that_hangs_is_noticed():
     need_gstreamer()
     with RtspServer() as server, Reader(server.url) as reader:
-        reader.until_frames(5)
-        server.freeze()
-        reader.until(lambda: "waiting" in reader.kinds, "the stall")
-        server.thaw()
-        assert "sent nothing for 1.5 s; next try in" in reader.detail("waiting")
-        before = len(reader.frames)
-        reader.until_frames(before + 5)
+        check_hang(reader, server)
 
 
 def test_another_picture_size_goes_on():

@@ -107,6 +107,8 @@ def test_what_it_may_start_from():
         build("lite0_places", TASKS, "imagenet", front="unit")
     with pytest.raises(ConfigError, match="lite0_places learns confidences"):
         TrainConfig(("labels",), model="lite0_places", input_size=64)
+    with pytest.raises(ConfigError, match="lite0_places looks at whole views, once: use --room 1 and no --patch"):
+        TrainConfig(("labels",), model="lite0_places", target="confidence", balance="none", input_size=64)
     with pytest.raises(ConfigError, match="lite0_places wants views of a multiple of 32 pixels"):
         TrainConfig(("labels",), model="lite0_places", target="confidence", balance="none", input_size=100)
 

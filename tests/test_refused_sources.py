@@ -20,7 +20,7 @@ def refused(uri: str, settings: LiveSettings = HASTY) -> str:
     events = []
     with closing(LiveSource(uri, settings, on_event=events.append)) as source:
         assert list(source) == []
-    assert [event.kind for event in events] == ["connecting", "failed"]
+    assert [event.kind for event in events] == ["connecting", "failed"], events
     assert source.failure is not None
     assert "\n" not in source.failure
     return source.failure
@@ -101,6 +101,8 @@ def test_a_decoder_by_name_decodes_and_one_of_another_codec_is_refused():
         assert times == sorted(set(times))
         assert reader.frames[0].rgb.shape == (240, 320, 3)
         assert reader.detail("connected") == "h264 320x240"
+    # One of its own, so that the end of the stream before cannot meddle.
+    with RtspServer() as server:
         told = refused(server.url, LiveSettings(decoder="hevc"))
         assert told.startswith(f"decoder hevc does not decode {server.url}, which is h264; for h264 there are h264, ")
 

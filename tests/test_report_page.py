@@ -148,7 +148,7 @@ def test_pictures_are_reached_and_turned_by_keys(opened):
     assert opened.find("#viewer [data-part=count]").text.startswith("1 of")
     assert opened.js("return document.querySelector('#viewer img').alt").startswith("Frame ")
     opened.press("ESCAPE")
-    assert opened.js("return document.activeElement.id") == "picture-0-0"
+    opened.wait_for("document.activeElement.id === 'picture-0-0'")  # told of by an event after the dialog has closed
 
 
 def test_the_timeline_is_read_and_zoomed_by_keys(opened):

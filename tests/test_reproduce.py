@@ -74,8 +74,9 @@ def test_training_costs_its_rows_and_epochs(kit, table, tmp_path):
 def test_a_model_that_remembers_its_looks_looks_once(kit, table, tmp_path):
     job = replace(table.job, task="detection", images=kit / "detection", truth=kit / "detection" / "instances.json")
     config = TrainConfig(
-        ("labels",), model="lite0_places", target="confidence", balance="none", input_size=64, epochs=3, holdout=0.25
-    )
+        ("labels",), model="lite0_places", target="confidence", balance="none", input_size=64, room=1, epochs=3,
+        holdout=0.25,
+    )  # fmt: skip
     step = TrainStep(config, tmp_path / "run", None, (LabelStep(job, "jpeg=1"),))
     known = meter(kit)
     shape = ("lite0_places", "sgd", "64", "0", "cpu")

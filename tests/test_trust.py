@@ -54,13 +54,22 @@ def test_a_refusal_keeps_everything() -> None:
 
 
 def test_errors_on_the_clips_that_were_not_calibrated_on() -> None:
-    found = errors_case.measure(frames(), CLIPS, np.array([True, False, True, False]), Goal("keep_useful", 0.95))
+    calibrates = np.array([frame.input in "ac" for frame in frames()])
+    found = errors_case.measure(frames(), calibrates, Goal("keep_useful", 0.95))
     assert (found.frames, found.useful, found.errors, found.errors_kept) == (800, 400, 800, 0)
     assert found.errors_on_useful == 0
     assert 0 <= found.useful_lost <= 0.05
     twice = (found + found).row()
     assert (twice["frames"], twice["errors per 1,000 before"], twice["after"], twice["fall"]) == (1600, 1000, 0, 1)
     assert twice["dropped"] == pytest.approx(0.5 + found.useful_lost / 2)
+
+
+def test_quarters_of_each_clip_are_of_whole_blocks() -> None:
+    found = errors_case.quarters(frames())
+    assert np.bincount(found).tolist() == [400, 400, 400, 400]
+    assert found[:400].tolist() == sorted(found[:400])
+    short = [Judged("a", index, index / 4, "pristine", {"detection": 1.0}, True) for index in range(14)]
+    assert errors_case.quarters(short).tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3]
 
 
 def test_coverage_of_clips_that_are_all_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
