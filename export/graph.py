@@ -19,7 +19,7 @@ import torch
 
 from export.card import render
 from export.parity import check, read_pictures
-from streamfilter.errors import InputNotFoundError, ModelError, OutputError
+from streamfilter.errors import InputNotFoundError, ModelError, OutputError, first_line
 from streamfilter.spec import ModelSpec
 from trainer.models import UtilityNet, load
 from trainer.rounding import MOST
@@ -121,7 +121,7 @@ def to_onnx(net: UtilityNet, spec: ModelSpec) -> onnx.ModelProto:
         shorten(model.graph)
         onnx.checker.check_model(model, full_check=True)
     except (RuntimeError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise ModelError(f"cannot export {spec.name}: {str(error).splitlines()[0]}") from error
+        raise ModelError(f"cannot export {spec.name}: {first_line(error)}") from error
     onnx.helper.set_model_props(model, spec.to_metadata())
     return model
 

@@ -63,3 +63,8 @@ class ShapeError(StreamFilterError, ValueError):
 
 class MissingExtraError(StreamFilterError, ImportError):
     """An optional dependency is needed; the message names the extra to install."""
+
+
+def first_line(error: Exception) -> str:
+    """What an error of another library says, as part of one line of ours; its type when it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

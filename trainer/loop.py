@@ -48,16 +48,19 @@ class Loop:
         self.config, self.folder, self.state, self.recipe = config, folder, state, recipe
         self.device, self.precision = device, precision
         share = len(data.training) / (len(data.training) + len(data.held))
-        place = Path(config.cache_dir) if config.cache_dir else None
-        self.pictures = Pictures(
-            data.training, round(config.room * config.input_size), int(config.cache_mb * share), place
-        )
-        self.held = Pictures(data.held, config.input_size, int(config.cache_mb * (1 - share)), place)
+        bounds = int(config.cache_mb * share), int(config.cache_mb * (1 - share))
+        self._remember(data, *bounds, Path(config.cache_dir) if config.cache_dir else None)
         self.labels = data.targets
         self.held_labels = label_array(data.held, len(config.tasks))
         self.class_weights = torch.from_numpy(data.class_weights).to(device)
         self.batch_size = min(config.batch_size, len(data.training))
         self.steps = len(data.training) // self.batch_size
+
+    def _remember(self, data: TrainingData, training_mb: int, held_mb: int, folder: Path | None) -> None:
+        """Open what is shown of both sides, remembered up to a bound."""
+        size = self.config.input_size
+        self.pictures = Pictures(data.training, round(self.config.room * size), training_mb, folder)
+        self.held = Pictures(data.held, size, held_mb, folder)
 
     def run(self) -> bool:
         """Train to the last epoch or until a signal; True at the last epoch."""
@@ -97,7 +100,7 @@ class Loop:
 
     def _jobs(self) -> Iterator[Callable[[], Batch]]:
         seed, epoch = self.config.seed, self.state.epoch
-        order = np.random.default_rng([seed, epoch]).permutation(len(self.pictures))
+        order = np.random.default_rng([seed, epoch]).permutation(len(self.labels))
         for step in range(self.state.step, self.steps):
             chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
             yield partial(self._batch, chosen, np.random.default_rng([seed, epoch, step]))

@@ -15,7 +15,7 @@ import torchvision
 from torch import nn
 from torch.nn.functional import avg_pool2d
 
-from streamfilter.errors import ConfigError, ModelError
+from streamfilter.errors import ConfigError, ModelError, first_line
 from trainer.efficientnet import Lite, WholeLite
 from trainer.places.network import TWO_VIEWS, TwoViews
 from trainer.shufflenet import Nano
@@ -235,8 +235,9 @@ def _load_authors(backbone: Nano | Lite | WholeLite, path: Path) -> None:
     try:
         backbone.load_published(state)
     except (KeyError, RuntimeError) as error:
-        reason = str(error).partition("\n")[0]
-        raise ModelError(f"{path} does not hold this model's published weights ({reason}); get it again") from error
+        raise ModelError(
+            f"{path} does not hold this model's published weights ({first_line(error)}); get it again"
+        ) from error
 
 
 def _packaged_weights(name: str, weights_dir: Path | None) -> Path:
@@ -290,5 +291,4 @@ def read_tensors(path: Path) -> dict[str, Any]:
     try:
         return dict(torch.load(path, map_location="cpu", weights_only=True))
     except UNREADABLE as error:
-        reason = str(error).partition("\n")[0]
-        raise ModelError(f"{path} is damaged ({type(error).__name__}: {reason}); get it again") from error
+        raise ModelError(f"{path} is damaged ({type(error).__name__}: {first_line(error)}); get it again") from error

@@ -104,6 +104,8 @@ class TrainConfig:
             f"only {LITE} has blocks to freeze": not self.frozen or self.model == LITE,
             f"{TWO_VIEWS} learns confidences: use --target confidence": self.model != TWO_VIEWS
             or self.target == "confidence",
+            f"{TWO_VIEWS} looks at whole views, once: use --room 1 and no --patch": self.model != TWO_VIEWS
+            or (self.room == 1 and not self.patch),
             f"patch {self.patch} over the input size {self.input_size}": 0 <= self.patch <= self.input_size,
             f"epochs {self.epochs} under 1": self.epochs >= 1,
             f"batch size {self.batch_size} under 2": self.batch_size >= 2,

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from streamfilter.consumers.detections import Detections, Floats
 from streamfilter.digest import file_sha256
-from streamfilter.errors import DeviceError, MissingExtraError, ModelError
+from streamfilter.errors import DeviceError, MissingExtraError, ModelError, first_line
 from streamfilter.frame import RGB
 
 FITS = {"classification": ("shorter_side_then_center_crop",), "detection": ("stretch", "letterbox_top_left")}
@@ -138,7 +138,7 @@ class OnnxNetwork:
         try:
             outputs: list[Any] = self._session.run(list(OUTPUTS[self.task]), {"images": images})
         except (ort.EPFail, ort.Fail, ort.InvalidArgument, ort.NotImplemented, ort.RuntimeException) as error:
-            raise ModelError(f"network {self.name} failed on a picture: {_first_line(error)}") from error
+            raise ModelError(f"network {self.name} failed on a picture: {first_line(error)}") from error
         return outputs
 
 
@@ -195,7 +195,7 @@ def _open_session(path: Path, device: str, threads: int) -> Any:
         ort.NotImplemented,
         ort.RuntimeException,
     ) as error:
-        raise ModelError(f"network {path} is not a usable ONNX file: {_first_line(error)}") from error
+        raise ModelError(f"network {path} is not a usable ONNX file: {first_line(error)}") from error
     if provider not in session.get_providers():
         raise DeviceError(f"{path} fell back to {session.get_providers()}: {device} cannot be used here")
     return session
@@ -231,7 +231,3 @@ def _check_interface(path: Path, task: str, session: Any, size: int) -> None:
     lacking = [name for name in OUTPUTS[task] if name not in outputs]
     if lacking:
         raise ModelError(f"network {path} gives {', '.join(outputs)}, it lacks {', '.join(lacking)}")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -14,7 +14,7 @@ from types import ModuleType
 import numpy as np
 import numpy.typing as npt
 
-from streamfilter.errors import DeviceError
+from streamfilter.errors import DeviceError, first_line
 
 DRIVER = "libcuda.so.1"
 RUNTIME = "libcudart.so"
@@ -44,7 +44,7 @@ def why_not(device: str) -> str:
     try:
         ctypes.CDLL(str(folder / f"libonnxruntime_providers_{device}.so"))
     except OSError as error:
-        return str(error).splitlines()[0]
+        return first_line(error)
     return "its libraries are there; check the driver with nvidia-smi"
 
 

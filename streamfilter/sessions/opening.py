@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from streamfilter.errors import DeviceError, MissingExtraError, ModelError
+from streamfilter.errors import DeviceError, MissingExtraError, ModelError, first_line
 from streamfilter.sessions import cuda, tensorrt
 from streamfilter.sessions.half import in_half
 from streamfilter.sessions.runs import INPUT, Bound, Plain, ladder_to
@@ -173,7 +173,7 @@ def _start(
             _run_once(session, size)
     except (failures.EPFail, failures.Fail, failures.RuntimeException, RuntimeError) as error:
         _load(model, path, options)
-        raise _not_started(device, _first_line(error), hint) from error
+        raise _not_started(device, first_line(error), hint) from error
     if not is_there:
         raise _not_started(device, cuda.why_not(device), hint)
     return session
@@ -213,10 +213,10 @@ def _load(model: Path | bytes, path: Path, options: onnxruntime.SessionOptions) 
     try:
         return onnxruntime.InferenceSession(model, options, providers=[PROVIDERS["cpu"]])
     except unreadable as error:
-        reason = _first_line(error)
+        reason = first_line(error)
         raise ModelError(f"{path} is not a readable ONNX model ({reason}); copy or export it again") from error
     except (failures.NotImplemented, failures.RuntimeException, failures.NoSuchFile) as error:
-        reason = _first_line(error)
+        reason = first_line(error)
         raise ModelError(f"{path} cannot be run by this ONNX Runtime ({reason}); export it again") from error
 
 
@@ -241,7 +241,3 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         onnxruntime.set_default_logger_severity(WARNINGS)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

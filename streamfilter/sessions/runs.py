@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from streamfilter.errors import DeviceError
+from streamfilter.errors import DeviceError, first_line
 from streamfilter.frame import RGB
 
 if TYPE_CHECKING:
@@ -95,9 +95,8 @@ class Bound:
         try:
             scores = place.run(pictures)
         except (failures.EPFail, failures.Fail, failures.RuntimeException, RuntimeError) as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
             raise DeviceError(
-                f"the device failed while it scored {size} pictures ({reason}); "
+                f"the device failed while it scored {size} pictures ({first_line(error)}); "
                 "take a smaller batch size, or --device cpu"
             ) from error
         self._free[size].append(place)
@@ -126,9 +125,7 @@ class _Place:
         self._scores = np.zeros((len(host), tasks), np.float32)
         self._binding = session.io_binding()
         self._binding.bind_ortvalue_input(INPUT, self._device)
-        self._binding.bind_output(
-            OUTPUT, "cpu", 0, np.float32, self._scores.shape, self._scores.ctypes.data
-        )  # fmt: skip
+        self._binding.bind_output(OUTPUT, "cpu", 0, np.float32, self._scores.shape, self._scores.ctypes.data)
 
     def run(self, pictures: Sequence[RGB] | RGB) -> Scores:
         # What the batch before left in the rest is scored as well, and cut off.

@@ -14,7 +14,7 @@ import numpy as np
 
 from streamfilter.consumers.detections import Detections, Floats
 from streamfilter.digest import file_sha256
-from streamfilter.errors import ConfigError, DeviceError, MissingExtraError, ModelError
+from streamfilter.errors import ConfigError, DeviceError, MissingExtraError, ModelError, first_line
 from streamfilter.frame import RGB
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class TorchvisionNetwork:
                 for start in range(0, len(pictures), MAX_BATCH):
                     answers.extend(ask(pictures[start : start + MAX_BATCH]))
         except RuntimeError as error:
-            raise ModelError(f"network {self.name} failed on a picture: {str(error).splitlines()[0]}") from error
+            raise ModelError(f"network {self.name} failed on a picture: {first_line(error)}") from error
         return answers if self.task == "detection" else np.array(answers, dtype=np.float32).reshape(-1, 1000)
 
     def _inputs(self, pictures: Sequence[RGB]) -> list[torch.Tensor]:
@@ -163,7 +163,7 @@ def _load_state(path: Path) -> dict[str, torch.Tensor]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise ModelError(f"weight file {path} cannot be read ({str(error).splitlines()[0]}): fetch it again") from error
+        raise ModelError(f"weight file {path} cannot be read ({first_line(error)}): fetch it again") from error
     if not isinstance(state, dict):
         raise ModelError(f"weight file {path} holds no state dict but a {type(state).__name__}: fetch it again")
     return state
@@ -176,9 +176,7 @@ def _build(name: str, weights: WeightsEnum, state: dict[str, torch.Tensor]) -> t
         try:
             module: torch.nn.Module = get_model(name, weights=weights)
         except RuntimeError as error:
-            raise ModelError(
-                f"the weight file of {name} belongs to another network: {str(error).splitlines()[0]}"
-            ) from error
+            raise ModelError(f"the weight file of {name} belongs to another network: {first_line(error)}") from error
     return module
 
 

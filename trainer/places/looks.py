@@ -29,7 +29,7 @@ class RememberedLooks:
     """Looks at the pictures of rows, as float16, up to a bound; may be asked by many threads.
 
     Args:
-        net: whose backbone looks; its frozen part is copied into an ONNX graph, which is three times as fast here.
+        net: whose backbone looks; its frozen part is copied into an ONNX graph, which runs on the CPU.
         pictures: what to look at.
         cache_mb: bound on what is remembered, MiB.
         folder: where to remember it, for other runs of the same network on the same rows as well; None for memory.
@@ -90,7 +90,7 @@ class _Frozen(nn.Module):
 
 def _graph(net: UtilityNet, size: int) -> bytes:
     assert isinstance(net.backbone, TwoViews)
-    example = torch.zeros((2, size, size, 3), dtype=torch.uint8)
+    example = torch.zeros((2, size, size, 3), dtype=torch.uint8, device=net.scale.device)
     buffer = io.BytesIO()
     training = net.training
     axes = {name: {0: "N"} for name in ("images", *NAMES)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +14,7 @@ from trainer.places.looks import RememberedLooks
 from trainer.places.network import STRIDE, TwoViews
 from trainer.places.objects import FoundObjects
 from trainer.prepare import TrainingData
-from trainer.runs import RunFolder, TrainConfig
-from trainer.state import State
-from trainer.views import prefetch
+from trainer.views import Pictures, prefetch
 
 WEIGHT = 1.0
 """Of the maps' loss beside that of the confidences."""
@@ -29,31 +26,20 @@ EVALUATED = 64
 class PlacesLoop(Loop):
     """Pictures are looked at once, without random views; every epoch reads the looks again."""
 
-    def __init__(
-        self,
-        config: TrainConfig,
-        data: TrainingData,
-        folder: RunFolder,
-        state: State,
-        recipe: dict[str, Any],
-        device: torch.device,
-        precision: torch.dtype,
-    ) -> None:
-        super().__init__(config, data, folder, state, recipe, device, precision)
-        place = Path(config.cache_dir) if config.cache_dir else None
-        share = len(data.training) / (len(data.training) + len(data.held))
-        net = state.net
-        self.looks = RememberedLooks(net, self.pictures, int(config.cache_mb * share), place)
-        self.held_looks = RememberedLooks(net, self.held, int(config.cache_mb * (1 - share)), place)
-        self.cells = config.input_size // STRIDE
-        self.found = FoundObjects(data.tables, [*[None] * len(config.tasks), *net.networks])
+    def _remember(self, data: TrainingData, training_mb: int, held_mb: int, folder: Path | None) -> None:
+        net, size = self.state.net, self.config.input_size
+        self.looks = RememberedLooks(net, Pictures(data.training, size), training_mb, folder)
+        self.held_looks = RememberedLooks(net, Pictures(data.held, size), held_mb, folder)
+        self.found = FoundObjects(data.tables, [*[None] * len(self.config.tasks), *net.networks])
+        self.cells = size // STRIDE
 
     def held_back_logits(self) -> npt.NDArray[np.float32]:
         """(N, T + A) float32 logits of the held-back rows."""
         backbone = self._backbone.eval()
         jobs = ((lambda chosen=chosen: self.held_looks.batch(chosen)) for chosen in self.held_looks.batches(EVALUATED))
         with torch.inference_mode():
-            return np.concatenate([backbone.answer(looks)[0].numpy() for looks in prefetch(jobs)])
+            answers = (backbone.answer(tuple(part.to(self.device) for part in looks))[0] for looks in prefetch(jobs))
+            return np.concatenate([logits.cpu().numpy() for logits in answers])
 
     @property
     def _backbone(self) -> TwoViews:
@@ -62,7 +48,7 @@ class PlacesLoop(Loop):
         return backbone
 
     def _batch(self, chosen: npt.NDArray[np.int64], rng: np.random.Generator) -> Batch:
-        maps = self.found.maps([self.pictures.rows[index] for index in chosen], self.cells)
+        maps = self.found.maps([self.looks.pictures.rows[index] for index in chosen], self.cells)
         return (*self.looks.batch(chosen), torch.from_numpy(maps)), self.labels[chosen]
 
     def _answer(self, shown: tuple[torch.Tensor, ...], labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

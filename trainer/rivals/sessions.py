@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from streamfilter.errors import MissingExtraError, ModelError
+from streamfilter.errors import MissingExtraError, ModelError, first_line
 
 ERRORS_ONLY = 3
 
@@ -33,7 +33,7 @@ class Session:
         try:
             self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except _failures() as error:
-            raise ModelError(f"{where} is not a usable ONNX model: {_first_line(error)}") from error
+            raise ModelError(f"{where} is not a usable ONNX model: {first_line(error)}") from error
         self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         self.inputs = {node.name: node.type for node in self._session.get_inputs()}
         self.outputs = [node.name for node in self._session.get_outputs()]
@@ -47,7 +47,7 @@ class Session:
         try:
             answers: list[npt.NDArray[Any]] = self._session.run(list(outputs), {"images": images})
         except _failures() as error:
-            raise ModelError(f"{self.where} failed on a picture: {_first_line(error)}") from error
+            raise ModelError(f"{self.where} failed on a picture: {first_line(error)}") from error
         return answers
 
 
@@ -63,7 +63,3 @@ def _failures() -> tuple[type[Exception], ...]:
         ort.NotImplemented,
         ort.RuntimeException,
     )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
