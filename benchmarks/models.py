@@ -17,6 +17,7 @@ import numpy as np
 from streamfilter import ModelSpec, Scorer, StreamFilterError, shipped_models
 
 RESNET18 = "resnet18-224"
+INSTRUCTIONS = {"avx2": "AVX2", "avx512f": "AVX-512", "avx512_vnni": "VNNI", "avx512_bf16": "bfloat16"}
 
 
 def write_resnet18(path: Path, size: int = 224) -> Path:
@@ -57,10 +58,13 @@ def seconds_a_batch(scorer: Scorer, batch: int) -> float:
 
 
 def processor() -> str:
-    """The processor's name."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
+    """The processor's name, and which of the instructions it has that change what is fast."""
+    path = Path("/proc/cpuinfo")
+    pairs = [line.partition(":")[::2] for line in path.read_text().splitlines()] if path.exists() else []
+    told = {key.strip(): value.strip() for key, value in reversed(pairs)}
+    name = told.get("model name") or platform.processor() or platform.machine()
+    found = [words for flag, words in INSTRUCTIONS.items() if flag in told.get("flags", "").split()]
+    return f"{name} ({', '.join(found)})" if found else name
 
 
 def version() -> str:

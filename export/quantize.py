@@ -24,7 +24,7 @@ from export.parity import read_pictures
 from streamfilter.errors import ModelError, StreamFilterError
 from streamfilter.scorer import Scorer
 
-QUANTISED = ("Conv", "Gemm", "MatMul", "Add", "MaxPool")
+QUANTISED = ("Conv", "Gemm", "MatMul", "Add", "MaxPool", "Relu", "Clip")
 QUALITIES = (95, 50, 20, 8, 3)
 """JPEG qualities of the pictures that the ranges are taken from: useful ones and useless ones."""
 MOST_APART = 0.3
@@ -86,13 +86,30 @@ def _quantise(model: Path, out: Path, images: Images) -> None:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
         options.optimized_model_filepath = str(widened)
         onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        front = _name_front(widened)
         quantize_static(
             str(widened), str(out), Reader(), quant_format=QuantFormat.QDQ, per_channel=True, reduce_range=True,
             activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, op_types_to_quantize=list(QUANTISED),
+            nodes_to_exclude=front,
         )  # fmt: skip
     written, source = onnx.load(out), onnx.load(model)
     onnx.helper.set_model_props(written, {prop.key: prop.value for prop in source.metadata_props})
     onnx.save(written, out)
+
+
+def _name_front(path: Path) -> list[str]:
+    """The nodes before the first convolution, which prepare the picture and are cheap; all nodes get names."""
+    model = onnx.load(path)
+    convolved: set[str] = set()
+    front = []
+    for index, node in enumerate(model.graph.node):
+        node.name = node.name or f"{node.op_type}_{index}"
+        if node.op_type == "Conv" or convolved.intersection(node.input):
+            convolved.update(node.output)
+        else:
+            front.append(node.name)
+    onnx.save(model, path)
+    return front
 
 
 def _compressed(images: Images) -> Images:

@@ -52,6 +52,19 @@ def test_it_says_nearly_the_same_and_is_the_same_kind_of_file(model: Path, pictu
     assert "# utility-nano" in card
 
 
+def test_what_comes_before_the_first_convolution_stays_as_it_is(pictures: Path, tmp_path: Path) -> None:
+    out = tmp_path / "int8.onnx"
+    quantise(shipped_models()["utility-resnet18"], out, [pictures])
+    front, quantised = {"images"}, []
+    for node in onnx.load(out).graph.node:
+        if front.intersection(node.input) and node.op_type != "QuantizeLinear":
+            front.update(node.output)
+        elif front.intersection(node.input):
+            quantised.append(node.input[0])
+    assert len(quantised) == 1
+    assert front >= {"images", *quantised}
+
+
 def test_too_few_pictures_and_too_large_a_loss_leave_nothing(
     model: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

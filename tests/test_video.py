@@ -54,6 +54,17 @@ def test_whole_file_gives_all_its_frames(tmp_path: Path, name: str, codec: str) 
     assert np.abs(frames[7].rgb.astype(int) - moving_pictures(12)[7]).mean() < 12
 
 
+@pytest.mark.parametrize(("bound", "busy"), [(128 * 96, True), (128 * 96 - 1, False)])
+def test_no_core_waits_for_the_decoder_but_large_frames_are_few(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: int, busy: bool
+) -> None:
+    monkeypatch.setattr(container_module, "LARGE_PIXELS", bound)
+    path = str(write_video(tmp_path / "clip.mp4", noise(3)))
+    with av.open(path) as container:
+        threads = container_module.video_stream(container, path).codec_context.thread_count
+    assert threads == (min(16, 4 * (os.cpu_count() or 1)) if busy else 0)
+
+
 def test_header_is_told_before_the_first_frame(tmp_path: Path) -> None:
     source = VideoSource(write_video(tmp_path / "clip.mp4", moving_pictures(10), fps=20))
     source.close()

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamfilter import RecordsSink, StreamFilter, open_source, plan_inputs, run
+from streamfilter.sources.container import video_stream
 
 RGB = npt.NDArray[np.uint8]
 Side = Callable[[Path, float], float]
@@ -54,8 +55,13 @@ def paced(pictures: Iterator[Any], seconds: float) -> float:
 
 
 def decode_only(clip: Path, seconds: float) -> float:
-    """The floor: PyAV decodes with as many threads as help and nobody looks."""
+    """The floor: PyAV decodes with as many threads as FFmpeg takes by itself, and nobody looks."""
     return paced(_decoded(clip), seconds)
+
+
+def decode_busily(clip: Path, seconds: float) -> float:
+    """PyAV decodes with as many threads as our source takes, and nobody looks."""
+    return paced(_decoded(clip, busily=True), seconds)
 
 
 def decode_and_scale(clip: Path, seconds: float) -> float:
@@ -164,9 +170,9 @@ def _once(name: str, make: Callable[[], Any]) -> Any:
     return _MADE[name]
 
 
-def _decoded(clip: Path) -> Iterator[av.VideoFrame]:
+def _decoded(clip: Path, busily: bool = False) -> Iterator[av.VideoFrame]:
     with av.open(str(clip)) as container:
-        stream = container.streams.video[0]
+        stream = video_stream(container, str(clip)) if busily else container.streams.video[0]
         stream.thread_type = "AUTO"
         try:
             yield from container.decode(stream)

@@ -19,6 +19,11 @@ KNOWN_MATRICES = (0, 1, UNSPECIFIED, 4, 5, 6, 7, 9)
 KNOWN_RANGES = (0, 1, 2)
 """Colour matrices and ranges, by their numbers in ITU-T H.273, that swscale can do something with."""
 FULL_RANGE = 2
+THREADS_A_CORE, MOST_THREADS = 4, 16
+"""Of a file's decoder. FFmpeg takes one more than there are cores, which then wait for one another and for the frames
+before: with more of them no core is idle."""
+LARGE_PIXELS = 3840 * 2160
+"""Larger frames are decoded by as many threads as FFmpeg takes, for each holds a frame."""
 PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"<?xml", b"<MPD")
 """A playlist could open any file, itself included, so none is followed."""
 
@@ -100,6 +105,8 @@ def video_stream(container: InputContainer, name: str) -> VideoStream:
         )
     context.options = {**context.options, "max_pixels": str(MAX_PIXELS)}
     stream.thread_type = "AUTO"
+    if context.width * context.height <= LARGE_PIXELS:
+        context.thread_count = min(MOST_THREADS, THREADS_A_CORE * (os.cpu_count() or 1))
     return stream
 
 
