@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import av
 
 RGB = npt.NDArray[np.uint8]
+FULL_RANGE = 2
+"""Of a decoded frame's `color_range`: luma from 0 to 255, not from 16 to 235."""
 
 
 class Reason(StrEnum):

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamfilter.errors import PictureError, ShapeError
-from streamfilter.frame import RGB, Frame
+from streamfilter.frame import FULL_RANGE, RGB, Frame
 
 if TYPE_CHECKING:
     import av
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 PLANAR_420 = ("yuv420p", "yuvj420p")
 BT709 = 1
-FULL_RANGE = 2
 GLIMPSE_HW = (36, 64)
 DETAIL_LINES = 4
 """Of the lines of a glimpse, its detail is measured on one in so many."""

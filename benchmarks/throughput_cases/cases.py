@@ -72,7 +72,7 @@ def clips(bench: Bench) -> Outcome:
     models = {f"{name}": bench.filter(name) for name in sorted(shipped_models())}
     ways: dict[str, sides.Side] = {
         FLOOR: sides.decode_only,
-        "decode only, our threads": sides.decode_busily,
+        "our source alone": sides.our_source,
         "decode + swscale to 224": sides.decode_and_scale,
         "decode + full-size RGB": sides.decode_to_rgb,
         **{f"run {name}": sides.ours(one) for name, one in models.items()},

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 from typing import TYPE_CHECKING
 
 from streamfilter.errors import InputError, InputNotFoundError
+from streamfilter.frame import FULL_RANGE
 from streamfilter.sources.base import MAX_PIXELS, SourceInfo
 
 if TYPE_CHECKING:
@@ -14,11 +16,12 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
+log = logging.getLogger(__name__)
+
 UNSPECIFIED = 2
 KNOWN_MATRICES = (0, 1, UNSPECIFIED, 4, 5, 6, 7, 9)
 KNOWN_RANGES = (0, 1, 2)
 """Colour matrices and ranges, by their numbers in ITU-T H.273, that swscale can do something with."""
-FULL_RANGE = 2
 THREADS_A_CORE, MOST_THREADS = 4, 16
 """Of a file's decoder. FFmpeg takes one more than there are cores, which then wait for one another and for the frames
 before: with more of them no core is idle."""
@@ -123,6 +126,25 @@ def describe(container: InputContainer, stream: VideoStream) -> SourceInfo:
         duration_seconds=duration,
         size_hw=(stream.height, stream.width),
     )
+
+
+class Colours:
+    """The colours of one input's frames, mended; the first odd ones are told of.
+
+    Args:
+        name: how messages call the input.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._has_told = False
+
+    def mend(self, native: av.VideoFrame) -> None:
+        """See `mend_colours`."""
+        odd = mend_colours(native)
+        if odd and not self._has_told:
+            log.warning("%s: %s is not supported, taken as unspecified", self._name, odd)
+            self._has_told = True
 
 
 def mend_colours(native: av.VideoFrame) -> str | None:

@@ -15,14 +15,12 @@ from streamfilter.errors import InputError
 from streamfilter.frame import Frame, Signs, StreamEvent
 from streamfilter.sources.base import ConnectionRefused, SourceInfo
 from streamfilter.sources.connection import Connection, connect
-from streamfilter.sources.container import mend_colours, reason
+from streamfilter.sources.container import Colours, reason
 from streamfilter.sources.timeline import Timeline
 from streamfilter.stream_config import LiveSettings
 
 if TYPE_CHECKING:
     import av
-
-log = logging.getLogger(__name__)
 
 MAX_ERRORS_IN_A_ROW = 500
 """After so many undecodable packets without one frame between them a stream is connected anew."""
@@ -74,7 +72,7 @@ class LiveSource:
         self._connections = -1
         self._timeline = Timeline()
         self._pending_loss = False
-        self._warned_of_colours = False
+        self._colours = Colours(self.name)
         self._problem = ""
 
     def __iter__(self) -> Iterator[Frame]:
@@ -203,10 +201,7 @@ class LiveSource:
             self._closed.wait(self._timeline.early_seconds(pts, arrived))
             arrived = time.monotonic()
         seconds, jumped = self._timeline.place(pts, arrived)
-        odd = mend_colours(native)
-        if odd and not self._warned_of_colours:
-            log.warning("%s: %s is not supported, taken as unspecified", self.name, odd)
-            self._warned_of_colours = True
+        self._colours.mend(native)
         concealed = _concealed_share(lines, native)
         signs = Signs(
             connection=self._connections,

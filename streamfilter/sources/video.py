@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamfilter.frame import Frame
-from streamfilter.sources.container import describe, mend_colours, open_container, reason, video_stream
+from streamfilter.sources.container import Colours, describe, open_container, reason, video_stream
 
 if TYPE_CHECKING:
     import av
@@ -45,7 +45,7 @@ class VideoSource:
         self.failure: str | None = None
         self._lock = threading.Lock()
         self._closed = False
-        self._warned_of_colours = False
+        self._colours = Colours(self.name)
         self._index = 0
         self._packets_read = 0
         self._errors_in_a_row = 0
@@ -165,10 +165,7 @@ class VideoSource:
 
     def _frame(self, native: av.VideoFrame) -> Frame:
         pts_seconds = None if native.pts is None else float(native.pts * self._tick_seconds)
-        odd = mend_colours(native)
-        if odd and not self._warned_of_colours:
-            log.warning("%s: %s is not supported, taken as unspecified", self.name, odd)
-            self._warned_of_colours = True
+        self._colours.mend(native)
         rotation = round(native.rotation / 90) * 90 % 360
         return Frame(self.name, self._next_index(), pts_seconds, native=native, rotation_degrees=rotation)
 
