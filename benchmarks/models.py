@@ -50,8 +50,7 @@ def write_resnet18(path: Path, size: int = 224) -> Path:
 
 def seconds_a_batch(scorer: Scorer, batch: int) -> float:
     """Time of one batch of random pictures."""
-    side = scorer.spec.input_size
-    images = np.random.default_rng(0).integers(0, 256, (batch, side, side, 3), dtype=np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (batch, *scorer.spec.input_hw, 3), dtype=np.uint8)
     start = time.perf_counter()
     scorer.score(images)
     return time.perf_counter() - start
@@ -86,11 +85,15 @@ def measure(scorers: dict[str, Scorer], batch: int, rounds: int) -> list[dict[st
     slowest = max(medians.values())
     return [
         {
-            "model": name, "input": scorer.spec.input_size, "megabytes": scorer.path.stat().st_size / 1e6,
+            "model": name, "input": _size(scorer.spec.input_hw), "megabytes": scorer.path.stat().st_size / 1e6,
             "batch": batch, "per_second": batch / medians[name], "ratio": slowest / medians[name],
         }
         for name, scorer in scorers.items()
     ]  # fmt: skip
+
+
+def _size(hw: tuple[int, int]) -> str:
+    return f"{hw[1]} x {hw[0]}"
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -100,7 +103,7 @@ def table(rows: list[dict[str, Any]]) -> str:
         "|---|---|---|---|---|---|",
     ]
     lines += [
-        f"| {row['model']} | {row['input']} x {row['input']} | {row['megabytes']:.1f} | {row['batch']} | "
+        f"| {row['model']} | {row['input']} | {row['megabytes']:.1f} | {row['batch']} | "
         f"{row['per_second']:.0f} | {row['ratio']:.1f} |"
         for row in rows
     ]

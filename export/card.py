@@ -48,7 +48,7 @@ def render(
     facts = [
         ("architecture", f"{made}, initial weights: {config['init']}"),
         ("file", f"{file_bytes / 1e6:.1f} MB, ONNX, weights stored as {weights}, arithmetic in float32"),
-        ("input", f"`images`: uint8 RGB (N, {spec.input_size}, {spec.input_size}, 3), fit: {spec.fit}"),
+        ("input", f"`images`: uint8 RGB (N, {spec.input_hw[0]}, {spec.input_hw[1]}, 3), fit: {spec.fit}"),
         ("output", f"`utility`: float32 (N, {len(spec.tasks)}): {', '.join(spec.tasks)}; calibrated, 0 to 1"),
         ("thresholds", ", ".join(f"{task} {value:g}" for task, value in spec.thresholds.items())),
         ("chosen so that", f"each task keeps {float(keep_useful):.0%} of its useful held-back pictures"),

@@ -79,6 +79,7 @@ def export_run(
     spec = ModelSpec(
         name=name or out.stem,
         input_size=size,
+        fit=net.fit,
         tasks=net.tasks,
         thresholds=_thresholds(metrics, net.tasks, keep_useful),
         training={
@@ -89,7 +90,7 @@ def export_run(
         measured={part: _summary(judged["tasks"]) for part, judged in metrics.items()},
     )
     folders = [pictures] if pictures else [Path(label["images"]) for label in record["labels"]]
-    images = read_pictures(folders, size)
+    images = read_pictures(folders, size, net.fit)
     with replacing(out) as part, replacing(out.with_suffix(".md")) as card:
         onnx.save(to_onnx(net, spec), part)
         difference = check(net, part, images)
@@ -105,7 +106,7 @@ def to_onnx(net: UtilityNet, spec: ModelSpec) -> onnx.ModelProto:
     Raises:
         ModelError: torch cannot export it, or the graph is not valid.
     """
-    example = torch.zeros((2, spec.input_size, spec.input_size, 3), dtype=torch.uint8)
+    example = torch.zeros((2, *spec.input_hw, 3), dtype=torch.uint8)
     buffer = io.BytesIO()
     try:
         with warnings.catch_warnings():

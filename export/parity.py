@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 from streamfilter.errors import InputNotFoundError, ModelError
 from streamfilter.preprocess import shrink
 from streamfilter.scorer import Scorer
+from streamfilter.spec import STRETCH
 from trainer.models import UtilityNet
 
 log = logging.getLogger(__name__)
@@ -26,22 +27,23 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 Images = npt.NDArray[np.uint8]
 
 
-def read_pictures(folders: Sequence[Path], size: int) -> Images:
+def read_pictures(folders: Sequence[Path], size: int, fit: str = STRETCH) -> Images:
     """Pictures of these folders, spread evenly over their sorted files, as model input.
 
     Args:
         folders: searched to any depth.
         size: side of the model's input, pixels.
+        fit: one of `streamfilter.spec.FITS`.
 
     Returns:
-        (N, size, size, 3) uint8, RGB, 0-255; N between `LEAST_PICTURES` and `MOST_PICTURES`.
+        (N, *input_hw(size, fit), 3) uint8, RGB, 0-255; N between `LEAST_PICTURES` and `MOST_PICTURES`.
 
     Raises:
         InputNotFoundError: too few pictures can be read.
     """
     paths = [path for folder in folders for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES]
     chosen = [paths[index] for index in np.linspace(0, len(paths) - 1, min(len(paths), MOST_PICTURES)).astype(int)]
-    found = [small for path in chosen if (small := _read_picture(path, size)) is not None]
+    found = [small for path in chosen if (small := _read_picture(path, size, fit)) is not None]
     if len(found) < LEAST_PICTURES:
         where = ", ".join(map(str, folders))
         raise InputNotFoundError(
@@ -50,10 +52,10 @@ def read_pictures(folders: Sequence[Path], size: int) -> Images:
     return np.stack(found)
 
 
-def _read_picture(path: Path, size: int) -> Images | None:
+def _read_picture(path: Path, size: int, fit: str) -> Images | None:
     try:
         with Image.open(path) as picture:
-            return shrink(np.array(ImageOps.exif_transpose(picture).convert("RGB")), size)
+            return shrink(np.array(ImageOps.exif_transpose(picture).convert("RGB")), size, fit)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         log.warning("%s left out of the comparison: %s", path, error)
         return None
@@ -65,7 +67,7 @@ def check(net: UtilityNet, path: Path, images: Images, tolerance: float = TOLERA
     Args:
         net: in evaluation mode, on the CPU.
         path: the ONNX file.
-        images: (N, S, S, 3) uint8, RGB, 0-255.
+        images: (N, H, W, 3) uint8, RGB, 0-255, as the model wants them.
         tolerance: largest difference of a utility allowed.
 
     Returns:

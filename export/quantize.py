@@ -51,7 +51,7 @@ def quantise(model: Path, out: Path, pictures: list[Path], command: str = "") ->
         OutputError: the file cannot be written.
     """
     original = Scorer(str(model), device="cpu")
-    images = _compressed(read_pictures(pictures, original.spec.input_size))
+    images = _compressed(read_pictures(pictures, original.spec.input_size, original.spec.fit))
     with replacing(out) as part:
         _quantise(model, part, images)
         apart = np.abs(Scorer(str(part), device="cpu").score(images) - original.score(images))

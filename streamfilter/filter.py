@@ -24,6 +24,7 @@ from streamfilter.preprocess import model_input, shrink
 from streamfilter.profile import Profile
 from streamfilter.scorer import Scorer
 from streamfilter.sources import PictureSource, Source, open_source
+from streamfilter.spec import ModelSpec
 from streamfilter.stages import Stages
 from streamfilter.stream_config import LiveSettings
 
@@ -197,7 +198,7 @@ class StreamFilter:
     def _score_missing(self, batches: Sequence[Batch]) -> None:
         places = [(batch, index) for batch in batches for index in batch.missing()]
         with self.stages.timed("score", len(places)):
-            inputs = [_small(batch.frames[index], self.scorer.spec.input_size) for batch, index in places]
+            inputs = [_small(batch.frames[index], self.scorer.spec) for batch, index in places]
             scores = iter(self.scorer.score([picture for picture in inputs if picture is not None]))
         for (batch, index), picture in zip(places, inputs, strict=True):
             batch.settle(index, None if picture is None else self._by_task(next(scores)))
@@ -214,7 +215,7 @@ class StreamFilter:
         Raises:
             ShapeError: `rgb` is not (H, W, 3) uint8.
         """
-        return self._by_task(self.scorer.score([shrink(rgb, self.scorer.spec.input_size)])[0])
+        return self._by_task(self.scorer.score([shrink(rgb, self.scorer.spec.input_size, self.scorer.spec.fit)])[0])
 
     def is_useful(self, utility: dict[str, float]) -> bool:
         """Whether a picture with this utility reaches the thresholds under the task rule, without any memory."""
@@ -245,10 +246,10 @@ def open_buffer(
     return Buffer(source, capacity, waits=False, staleness_seconds=patience, on_change=on_change)
 
 
-def _small(frame: Frame, size: int) -> RGB | None:
+def _small(frame: Frame, spec: ModelSpec) -> RGB | None:
     if not frame.is_readable:
         return None
     try:
-        return model_input(frame, size)
+        return model_input(frame, spec.input_size, spec.fit)
     except PictureError:
         return None

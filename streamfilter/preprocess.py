@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, cast
@@ -12,6 +13,7 @@ import numpy.typing as npt
 
 from streamfilter.errors import PictureError, ShapeError
 from streamfilter.frame import FULL_RANGE, RGB, Frame
+from streamfilter.spec import STRETCH, centre_side
 
 if TYPE_CHECKING:
     import av
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 PLANAR_420 = ("yuv420p", "yuvj420p")
 BT709 = 1
+CENTRE_CROP = 0.875
+"""Side of the centre that classifiers are shown, as a share of the shorter side."""
 GLIMPSE_HW = (36, 64)
 DETAIL_LINES = 4
 """Of the lines of a glimpse, its detail is measured on one in so many."""
@@ -26,48 +30,53 @@ DETAIL_LINES = 4
 _OWN = threading.local()
 
 
-def shrink(rgb: RGB, size: int) -> RGB:
-    """A picture stretched to the model's square input.
+def shrink(rgb: RGB, size: int, fit: str = STRETCH) -> RGB:
+    """A picture as the model's input: stretched to a square, and for some models its centre below that.
+
+    The centre is the middle square of 0.875 of the shorter side: what classifiers are shown of a picture.
 
     Args:
         rgb: (H, W, 3) uint8, RGB, HWC, 0-255.
-        size: side of the result, pixels.
+        size: side of the square, pixels.
+        fit: one of `streamfilter.spec.FITS`.
 
     Returns:
-        (size, size, 3) uint8, RGB, HWC, 0-255; area interpolation down, bilinear up.
+        (*input_hw(size, fit), 3) uint8, RGB, HWC, 0-255; area interpolation down, bilinear up.
 
     Raises:
         ShapeError: `rgb` is not (H, W, 3) uint8.
     """
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
         raise ShapeError(f"expected (H, W, 3) uint8, got {rgb.shape} {rgb.dtype}")
-    return _resize(rgb, size)
+    return _composed(_views(rgb, size, fit))
 
 
-def model_input(frame: Frame, size: int) -> RGB:
+def model_input(frame: Frame, size: int, fit: str = STRETCH) -> RGB:
     """A frame as the model wants it; a video frame is scaled from the decoder's own planes.
 
     Args:
         frame: a readable frame.
         size: the model's input size, pixels.
+        fit: one of `streamfilter.spec.FITS`.
 
     Returns:
-        (size, size, 3) uint8, RGB, HWC, 0-255, upright.
+        (*input_hw(size, fit), 3) uint8, RGB, HWC, 0-255, upright.
 
     Raises:
         PictureError: the frame is unreadable.
     """
     if frame.native is None:
-        return shrink(frame.rgb if frame.reduced is None else frame.reduced.array, size)
+        return shrink(packed(frame), size, fit)
     native = frame.native
     if native.width < 1 or native.height < 1:
         raise PictureError(f"frame {frame.index} of {frame.input} is {native.width}x{native.height}")
     try:
-        small = _shrink_planes(native, size) if native.format.name in PLANAR_420 else _shrink_packed(native, size)
+        planar = native.format.name in PLANAR_420
+        views = _views_of_planes(native, size, fit) if planar else _views(_rgb(native), size, fit)
     except OSError as error:
         raise PictureError(f"frame {frame.index} of {frame.input} cannot be scaled: {error.strerror}") from error
     turns = frame.rotation_degrees // 90 % 4
-    return small if turns == 0 else np.ascontiguousarray(np.rot90(small, turns))
+    return _composed(views if turns == 0 else [np.ascontiguousarray(np.rot90(view, turns)) for view in views])
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,21 +142,56 @@ def _resize(picture: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
     return np.asarray(resized, dtype=np.uint8)
 
 
-def _shrink_packed(native: av.VideoFrame, size: int) -> RGB:
-    return _resize(np.asarray(native.to_ndarray(format="rgb24"), dtype=np.uint8), size)
+def _middle(height: int, width: int) -> tuple[slice, slice]:
+    """Rows and columns of the middle square."""
+    side = max(1, round(CENTRE_CROP * min(height, width)))
+    top, left = (height - side) // 2, (width - side) // 2
+    return slice(top, top + side), slice(left, left + side)
 
 
-def _shrink_planes(native: av.VideoFrame, size: int) -> RGB:
-    import cv2
+def _composed(views: Sequence[RGB]) -> RGB:
+    """Square views one below the other, black beside the smaller ones."""
+    if len(views) == 1:
+        return views[0]
+    both = np.zeros((sum(map(len, views)), len(views[0]), 3), np.uint8)
+    top = 0
+    for view in views:
+        both[top : top + len(view), : len(view)] = view
+        top += len(view)
+    return both
 
+
+def _views(rgb: RGB, size: int, fit: str) -> list[RGB]:
+    views = [_resize(rgb, size)]
+    if fit != STRETCH:
+        rows, columns = _middle(rgb.shape[0], rgb.shape[1])
+        views.append(_resize(rgb[rows, columns], centre_side(size)))
+    return views
+
+
+def _rgb(native: av.VideoFrame) -> RGB:
+    return np.asarray(native.to_ndarray(format="rgb24"), dtype=np.uint8)
+
+
+def _views_of_planes(native: av.VideoFrame, size: int, fit: str) -> list[RGB]:
     if min(native.width, native.height) < size:
-        planes = [_resize(_plane(native, index), size) for index in range(3)]
+        scaled = [[_resize(_plane(native, index), size) for index in range(3)]]
     else:
         # What `_resize` gives, within a few grey levels; FFmpeg averages areas several times faster than OpenCV.
         small = _scaler().reformat(native, size, size, format="yuv444p", interpolation="AREA")
-        planes = [_plane(small, index) for index in range(3)]
-    mixed = cv2.transform(cv2.merge(planes), _yuv_to_rgb(native))
-    return np.asarray(mixed, dtype=np.uint8)
+        scaled = [[_plane(small, index) for index in range(3)]]
+    if fit != STRETCH:
+        rows, columns = _middle(native.height, native.width)
+        halves = [slice(part.start // 2, max(part.start // 2 + 1, part.stop // 2)) for part in (rows, columns)]
+        cuts = [(rows, columns), tuple(halves), tuple(halves)]
+        scaled.append([_resize(_plane(native, index)[cut], centre_side(size)) for index, cut in enumerate(cuts)])
+    return [_mixed(planes, native) for planes in scaled]
+
+
+def _mixed(planes: list[npt.NDArray[np.uint8]], native: av.VideoFrame) -> RGB:
+    import cv2
+
+    return np.asarray(cv2.transform(cv2.merge(planes), _yuv_to_rgb(native)), dtype=np.uint8)
 
 
 def _scaler() -> VideoReformatter:

@@ -64,7 +64,7 @@ class Scorer:
         metadata = self._session.get_modelmeta().custom_metadata_map
         self.spec = ModelSpec.from_metadata(metadata, str(self.path))
         self._check_graph()
-        self._runs = opened.runs(self.spec.input_size, len(self.spec.tasks))
+        self._runs = opened.runs(self.spec.input_hw, len(self.spec.tasks))
 
     @cached_property
     def sha256(self) -> str:
@@ -75,22 +75,23 @@ class Scorer:
         """Utility of a batch.
 
         Args:
-            pictures: N pictures of (S, S, 3), or one (N, S, S, 3) array; uint8, RGB, NHWC, 0-255.
+            pictures: N pictures of (H, W, 3), H and W being `spec.input_hw`, or one (N, H, W, 3) array; uint8, RGB,
+                NHWC, 0-255.
 
         Returns:
             (N, T) float32, one column a task in the order of `spec.tasks`, in [0, 1].
 
         Raises:
-            ShapeError: a picture is not (S, S, 3) uint8.
+            ShapeError: a picture is not (H, W, 3) uint8.
             DeviceError: a GPU failed.
         """
-        size = self.spec.input_size
+        height, width = self.spec.input_hw
         if len(pictures) == 0:
             return np.zeros((0, len(self.spec.tasks)), np.float32)
         for picture in pictures:
-            if picture.shape != (size, size, 3) or picture.dtype != np.uint8:
+            if picture.shape != (height, width, 3) or picture.dtype != np.uint8:
                 got = f"{(len(pictures), *picture.shape)} {picture.dtype}"
-                raise ShapeError(f"expected (N, {size}, {size}, 3) uint8, got {got}")
+                raise ShapeError(f"expected (N, {height}, {width}, 3) uint8, got {got}")
         return self._runs(pictures)
 
     def _check_graph(self) -> None:
@@ -101,8 +102,8 @@ class Scorer:
                 f"{self.path} takes {inputs} and gives {sorted(outputs)}; a utility model takes uint8 "
                 f"`{INPUT}` and gives `{OUTPUT}`; export the model again"
             )
-        size, fixed = self.spec.input_size, self._session.get_inputs()[0].shape[0]
+        fixed = self._session.get_inputs()[0].shape[0]
         count = fixed if isinstance(fixed, int) else 2
-        scores = self._session.run([OUTPUT], {INPUT: np.zeros((count, size, size, 3), np.uint8)})[0]
+        scores = self._session.run([OUTPUT], {INPUT: np.zeros((count, *self.spec.input_hw, 3), np.uint8)})[0]
         if scores.shape != (count, len(self.spec.tasks)) or not ((scores >= 0) & (scores <= 1)).all():
             raise ModelError(f"{self.path} gives {scores.shape} for {count} pictures and {len(self.spec.tasks)} tasks")

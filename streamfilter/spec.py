@@ -11,7 +11,10 @@ from streamfilter.errors import ModelError
 
 SPEC_VERSION = 1
 PREFIX = "streamfilter."
-FITS = ("stretch",)
+STRETCH, WITH_CENTRE = "stretch", "stretch_and_centre"
+FITS = (STRETCH, WITH_CENTRE)
+CENTRE_SHARE, CENTRE_GRAIN = 0.7, 32
+"""Side of the centre beside the whole frame, as a share of the whole's; it is a multiple of so many pixels."""
 TASKS = ("classification", "detection")
 
 
@@ -19,7 +22,8 @@ TASKS = ("classification", "detection")
 class ModelSpec:
     """Everything the runtime must know to feed a utility model and read its output.
 
-    The graph takes `images`, (N, S, S, 3) uint8 RGB, and gives `utility`, (N, T) float32 in [0, 1], one column a task.
+    The graph takes `images`, (N, H, W, 3) uint8 RGB, H and W being `input_hw`, and gives `utility`, (N, T) float32 in
+    [0, 1], one column a task.
 
     Raises:
         ModelError: a field is out of range.
@@ -33,8 +37,9 @@ class ModelSpec:
     """The T tasks in the order of the output's columns."""
     thresholds: Mapping[str, float]
     """Default threshold for each task: a frame is useful to it at or above this utility."""
-    fit: str = "stretch"
-    """How a frame becomes the input; `stretch` scales both sides to S, whatever the aspect ratio."""
+    fit: str = STRETCH
+    """How a frame becomes the input. `stretch` scales both sides to S, whatever the aspect ratio; `stretch_and_centre`
+    puts the frame's middle, as classifiers see it, below that (see `streamfilter.preprocess.shrink`)."""
     spec_version: int = SPEC_VERSION
     """Version of this very list of fields."""
     training: Mapping[str, Any] = field(default_factory=dict)
@@ -50,6 +55,8 @@ class ModelSpec:
             problems.append(f"input_size {self.input_size} outside 16-4096")
         if self.fit not in FITS:
             problems.append(f"fit {self.fit!r}, known: {', '.join(FITS)}")
+        if self.fit == WITH_CENTRE and self.input_size < CENTRE_GRAIN:
+            problems.append(f"input_size {self.input_size} under {CENTRE_GRAIN}, the least with a centre")
         if not self.tasks or any(task not in TASKS for task in self.tasks):
             problems.append(f"tasks {self.tasks!r}, known: {', '.join(TASKS)}")
         if set(self.thresholds) != set(self.tasks):
@@ -58,6 +65,11 @@ class ModelSpec:
             problems.append(f"thresholds {dict(self.thresholds)} outside 0-1")
         if problems:
             raise ModelError(f"bad model spec of {self.name}: {'; '.join(problems)}")
+
+    @property
+    def input_hw(self) -> tuple[int, int]:
+        """Height and width of the graph's input, pixels."""
+        return input_hw(self.input_size, self.fit)
 
     def to_metadata(self) -> dict[str, str]:
         """The spec as ONNX metadata: one JSON value a field, every key with our prefix."""
@@ -86,3 +98,13 @@ class ModelSpec:
             return cls(**{**fields, "tasks": tuple(fields["tasks"])})
         except (ValueError, TypeError, AttributeError) as error:
             raise ModelError(f"{where} has an unreadable model spec ({error}); export the model again") from error
+
+
+def centre_side(size: int) -> int:
+    """Side of the centre that stands below a frame stretched to `size`, pixels."""
+    return max(CENTRE_GRAIN, round(CENTRE_SHARE * size / CENTRE_GRAIN) * CENTRE_GRAIN)
+
+
+def input_hw(size: int, fit: str) -> tuple[int, int]:
+    """Height and width of a model's input, pixels."""
+    return (size + centre_side(size), size) if fit == WITH_CENTRE else (size, size)

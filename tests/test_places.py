@@ -9,6 +9,7 @@ from torch.nn.functional import interpolate
 
 from streamfilter.distort import Distortion
 from streamfilter.errors import ConfigError
+from streamfilter.spec import input_hw
 from tests.tiny_kit import write_kit
 from trainer.dataset import load_tables, merge, network_names
 from trainer.label import LabelJob, label
@@ -23,6 +24,7 @@ from trainer.views import Pictures
 torch.set_num_threads(1)
 
 TASKS = ("classification", "detection")
+HEADS = ("head", "scal")
 NETWORKS = (("classification", "a"), ("detection", "b"))
 
 
@@ -100,6 +102,38 @@ def test_only_the_outputs_it_may_correct_change_and_the_network_below_stays():
 def test_it_corrects_detection_alone():
     net = build("lite0_places", TASKS, front="unit", networks=NETWORKS)
     assert net.backbone.learned.tolist() == [0, 1, 0, 1]
+
+
+def test_the_centred_one_learns_both_heads_and_keeps_the_published_layers():
+    torch.manual_seed(0)
+    net = build("lite0_centred", TASKS, "imagenet", front="unit", networks=NETWORKS)
+    assert (net.fit, build("lite0_places", TASKS, front="unit").fit) == ("stretch_and_centre", "stretch")
+    images = torch.randint(0, 256, (4, *input_hw(64, net.fit), 3), dtype=torch.uint8)
+    trunk = {key: value.clone() for key, value in net.backbone.whole.state_dict().items() if key[:4] not in HEADS}
+    optimizer = torch.optim.AdamW(net.parameters(), lr=0.01, weight_decay=0.1)
+    first = net.eval().all_logits(images).detach()
+    net.train()
+    for _ in range(2):
+        optimizer.zero_grad()
+        net.all_logits(images).sum().backward()
+        optimizer.step()
+    assert ((net.eval().all_logits(images) - first).abs().amax(0) > 0).all()
+    after = net.backbone.whole.state_dict()
+    assert all(torch.equal(value, after[key]) for key, value in trunk.items())
+
+
+def test_the_centred_one_asks_the_centre_for_classes_and_the_whole_for_objects():
+    torch.manual_seed(0)
+    net = build("lite0_centred", TASKS, "imagenet", front="unit", networks=NETWORKS).eval()
+    torch.nn.init.normal_(net.backbone.head[-1].weight, std=0.1)
+    images = torch.randint(0, 256, (1, *input_hw(64, net.fit), 3), dtype=torch.uint8)
+    other_whole, other_centre = images.clone(), images.clone()
+    other_whole[:, :64] = 255 - other_whole[:, :64]
+    other_centre[:, 64:] = 255 - other_centre[:, 64:]
+    with torch.inference_mode():
+        before, whole, centre = (net.all_logits(one)[0] for one in (images, other_whole, other_centre))
+    assert (before != whole).tolist() == [False, True, False, True]
+    assert (before != centre).all()
 
 
 def test_what_it_may_start_from():

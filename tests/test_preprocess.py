@@ -10,11 +10,13 @@ import cv2
 import numpy as np
 import pytest
 
+from streamfilter.consumers.onnx import Fit
 from streamfilter.errors import PictureError, ShapeError
 from streamfilter.frame import RGB, Frame
 from streamfilter.preprocess import model_input, shrink
 from streamfilter.sources import VideoSource
 from streamfilter.sources.container import mend_colours
+from streamfilter.spec import WITH_CENTRE, centre_side, input_hw
 from tests.media import corner_colours, corners, photograph, write_video
 
 SIZE = 128
@@ -114,6 +116,38 @@ def test_rotation_is_applied(degrees: int, pix_fmt: str) -> None:
     frame = Frame("clip", 0, native=stored, rotation_degrees=degrees)
     assert np.array_equal(corner_colours(model_input(frame, SIZE)), corner_colours(corners()))
     assert distance(model_input(frame, SIZE), shrink(frame.rgb, SIZE)) < 2
+
+
+@pytest.mark.parametrize("size_hw", [(240, 320), (320, 241), (240, 240), (240, 900)])
+def test_the_centre_is_what_classifiers_are_shown(size_hw: tuple[int, int]) -> None:
+    rgb = photograph(*size_hw)
+    both = shrink(rgb, SIZE, WITH_CENTRE)
+    side = centre_side(SIZE)
+    assert both.shape == (*input_hw(SIZE, WITH_CENTRE), 3) == (SIZE + side, SIZE, 3)
+    assert np.array_equal(both[:SIZE], shrink(rgb, SIZE))
+    # It may begin half a pixel beside.
+    shown = Fit("shorter_side_then_center_crop", side)(rgb)
+    assert distance(cv2.blur(both[SIZE:, :side], (9, 9)), cv2.blur(shown, (9, 9))) < 3
+    assert not both[SIZE:, side:].any()
+
+
+@pytest.mark.parametrize("degrees", [0, 90, 270])
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuvj420p", "nv12"])
+@pytest.mark.parametrize("size_hw", [(240, 320), (241, 319), (480, 270)])
+def test_the_centre_comes_from_the_planes_too(pix_fmt: str, degrees: int, size_hw: tuple[int, int]) -> None:
+    stored = native(photograph(*size_hw), pix_fmt, full=pix_fmt == "yuvj420p")
+    frame = Frame("clip", 0, native=stored, rotation_degrees=degrees)
+    both = model_input(frame, SIZE, WITH_CENTRE)
+    assert np.array_equal(both[:SIZE], model_input(frame, SIZE))
+    upright = shrink(frame.rgb, SIZE, WITH_CENTRE)
+    assert distance(cv2.blur(both[SIZE:], (9, 9)), cv2.blur(upright[SIZE:], (9, 9))) < 3
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "nv12"])
+@pytest.mark.parametrize("size_hw", [(1, 1), (2, 2), (1, 3), (3, 900)])
+def test_tiny_frames_have_a_centre(pix_fmt: str, size_hw: tuple[int, int]) -> None:
+    frame = Frame("clip", 0, native=native(photograph(*size_hw), pix_fmt))
+    assert model_input(frame, SIZE, WITH_CENTRE).shape == (*input_hw(SIZE, WITH_CENTRE), 3)
 
 
 def test_pictures_are_shrunk_as_they_are() -> None:

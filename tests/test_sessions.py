@@ -28,7 +28,9 @@ def session_of(path: Path, size: int | None = None) -> onnxruntime.InferenceSess
 
 
 def bound_to(path: Path, **changes: object) -> Bound:
-    return Bound(dict.fromkeys(LADDER, session_of(path)), **{"side": SIZE, "tasks": 2, "memory": "cpu", **changes})
+    return Bound(
+        dict.fromkeys(LADDER, session_of(path)), **{"hw": (SIZE, SIZE), "tasks": 2, "memory": "cpu", **changes}
+    )
 
 
 @pytest.mark.parametrize(
@@ -53,14 +55,14 @@ def test_a_session_a_size_scores_the_same(tmp_path: Path) -> None:
     path = brightness_model(tmp_path / "m.onnx")
     sessions = {size: session_of(path, size) for size in (1, 2, 4)}
     assert [session.get_inputs()[0].shape[0] for session in sessions.values()] == [1, 2, 4]
-    bound = Bound(sessions, SIZE, 2, "cpu")
+    bound = Bound(sessions, (SIZE, SIZE), 2, "cpu")
     np.testing.assert_allclose(bound(pictures(11)), Plain(session_of(path))(pictures(11)), atol=1e-6)
 
 
 def test_a_shipped_model_scores_the_same_out_of_bound_memory() -> None:
     scorer = Scorer("utility-nano", "cpu", 1)
     side = scorer.spec.input_size
-    bound = Bound(dict.fromkeys((1, 2, 4), session_of(scorer.path)), side, 2, "cpu")
+    bound = Bound(dict.fromkeys((1, 2, 4), session_of(scorer.path)), scorer.spec.input_hw, 2, "cpu")
     np.testing.assert_allclose(bound(pictures(7, side)), scorer.score(pictures(7, side)), atol=1e-5)
 
 

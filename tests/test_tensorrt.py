@@ -152,7 +152,7 @@ def test_each_batch_size_gets_a_session_and_an_engine_of_its_own(
     assert opened.device == "tensorrt"
     assert {size: session.get_inputs()[0].shape[0] for size, session in opened.sessions.items()} == {1: 1, 2: 2, 4: 4}
     grey = np.full((7, SIZE, SIZE, 3), 51, np.uint8)
-    np.testing.assert_allclose(Bound(opened.sessions, SIZE, 2, "cpu")(grey), 0.2, atol=1e-6)
+    np.testing.assert_allclose(Bound(opened.sessions, (SIZE, SIZE), 2, "cpu")(grey), 0.2, atol=1e-6)
     assert "for batches of 1, 2, 4 on A GPU" in caplog.text
     assert len(list(folder.rglob("*.engine"))) == 3
     caplog.clear()

@@ -173,7 +173,7 @@ def evaluate(run: Path, labels: Sequence[str], name: str, command: str = "", dev
     if seen:
         raise InputError(f"{len(seen)} source pictures of {', '.join(labels)} were trained on; give others")
     columns = [net.tasks.index(task) for task in tasks]
-    logits = predict(net, Pictures(rows, recipe["input_size"]), show_progress=True)[:, columns]
+    logits = predict(net, Pictures(rows, recipe["input_size"], fit=net.fit), show_progress=True)[:, columns]
     scale, bias = (buffer.cpu().numpy()[columns] for buffer in (net.scale, net.bias))
     probabilities = 1 / (1 + np.exp(-(scale * logits + bias).astype(np.float64)))
     truth = label_array(rows, len(tasks))

@@ -16,15 +16,18 @@ from torch import nn
 from torch.nn.functional import avg_pool2d
 
 from streamfilter.errors import ConfigError, ModelError, first_line
+from streamfilter.spec import STRETCH, WITH_CENTRE
 from trainer.efficientnet import Lite, WholeLite
-from trainer.places.network import TWO_VIEWS, TwoViews
+from trainer.places.network import CENTRED, TWO_VIEWS, Centred, TwoViews
 from trainer.shufflenet import Nano
 
 log = logging.getLogger(__name__)
 
 NANO, LITE, WHOLE = "nano", "lite0", "lite0_whole"
-MODELS = ("resnet18", "mobilenet_v3_small", "shufflenet_v2_x0_5", NANO, LITE, WHOLE, TWO_VIEWS)
-OURS: dict[str, type[Nano] | type[Lite] | type[WholeLite]] = {NANO: Nano, LITE: Lite, WHOLE: WholeLite}
+MODELS = ("resnet18", "mobilenet_v3_small", "shufflenet_v2_x0_5", NANO, LITE, WHOLE, TWO_VIEWS, CENTRED)
+OURS: dict[str, type[Nano] | type[Lite] | type[WholeLite] | type[Centred]] = {
+    NANO: Nano, LITE: Lite, WHOLE: WholeLite, CENTRED: Centred,
+}  # fmt: skip
 """Those that start from a file of their authors' weights."""
 LITE_WEIGHTS = "efficientnet-lite0-57934424.pth"
 INITS = ("none", "imagenet")
@@ -62,6 +65,11 @@ class UtilityNet(nn.Module):
         self.register_buffer("std", 255 * torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
         self.register_buffer("scale", torch.ones(len(self.tasks) + len(self.networks)))
         self.register_buffer("bias", torch.zeros(len(self.tasks) + len(self.networks)))
+
+    @property
+    def fit(self) -> str:
+        """How a picture becomes the input, one of `streamfilter.spec.FITS`."""
+        return WITH_CENTRE if isinstance(self.backbone, Centred) else STRETCH
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits before calibration.
@@ -151,7 +159,7 @@ def build(
         name: one of `MODELS`.
         tasks: the tasks, in the order of the output's columns.
         init: `none` for a random initialisation, `imagenet` for the published weights of torchvision's networks and of
-            `lite0`, a file of weights as their authors published them (`nano`: ShuffleNetV2 0.5x's, `lite0`), or the
+            EfficientNet-Lite0, a file of weights as their authors published them (`nano`: ShuffleNetV2 0.5x's), or the
             folder of a finished run for at least these tasks; weights come under a new head where the outputs differ.
             `lite0_places` starts from a finished run of `lite0_whole` with these outputs, which it leaves as it is.
         weights_dir: folder that holds the published weights' file; None downloads it.
@@ -184,10 +192,11 @@ def build(
         backbone = TwoViews(outputs)
     else:
         backbone = torchvision.models.get_model(name, weights=None, num_classes=outputs)
-    if isinstance(backbone, tuple(OURS.values())) and starts_ready:
-        _load_authors(backbone, Path(init) if is_file else _packaged_weights(name, weights_dir))
-    elif isinstance(backbone, TwoViews):
+    if isinstance(backbone, TwoViews):
         backbone.correct([task == "detection" for task in (*tasks, *(of for of, _ in networks))])
+    if isinstance(backbone, tuple(OURS.values())):
+        if starts_ready:
+            _load_authors(backbone, Path(init) if is_file else _packaged_weights(name, weights_dir))
     elif init == "imagenet":
         _load_published(backbone, name, weights_dir)
     net = UtilityNet(backbone, tasks, front, networks)
@@ -224,13 +233,13 @@ def _load_run(net: UtilityNet, name: str, run: Path) -> None:
     if (recipe["model"], earlier.front) != (WHOLE if name == TWO_VIEWS else name, net.front) or not fits:
         what = f"{recipe['model']} for {', '.join(earlier.tasks)} with front {earlier.front}"
         raise ConfigError(f"{run} is a {what}; start from another run")
-    into = net.backbone.whole if isinstance(net.backbone, TwoViews) else net.backbone
+    into = net.backbone.whole if name == TWO_VIEWS else net.backbone
     own = into.state_dict()
     fitting = {key: value for key, value in earlier.backbone.state_dict().items() if own[key].shape == value.shape}
     into.load_state_dict(fitting, strict=False)
 
 
-def _load_authors(backbone: Nano | Lite | WholeLite, path: Path) -> None:
+def _load_authors(backbone: Nano | Lite | WholeLite | Centred, path: Path) -> None:
     state = read_tensors(path)
     try:
         backbone.load_published(state)

@@ -40,7 +40,7 @@ class RunModel:
         Args:
             rgb: (H, W, 3) uint8, RGB, HWC, 0-255.
         """
-        small = np.ascontiguousarray(shrink(rgb, self.size))
+        small = np.ascontiguousarray(shrink(rgb, self.size, self.net.fit))
         with torch.inference_mode():
             found = self.net.all_probabilities(torch.from_numpy(small[np.newaxis]))[0]
         return tuple(map(float, found))

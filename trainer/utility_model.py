@@ -55,7 +55,7 @@ class UtilityModel:
         Raises:
             ModelError: the model failed on it.
         """
-        small = np.ascontiguousarray(shrink(rgb, self.spec.input_size))
+        small = np.ascontiguousarray(shrink(rgb, self.spec.input_size, self.spec.fit))
         scores = self._session.run([OUTPUT], small[np.newaxis])[0]
         if scores.shape != (1, len(self.spec.tasks)):
             raise ModelError(f"{self._session.where} gives {scores.shape} for 1 picture, {len(self.spec.tasks)} tasks")

@@ -6,6 +6,7 @@ import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from math import prod
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +16,7 @@ import numpy.typing as npt
 from streamfilter.distort import apply
 from streamfilter.errors import OutputError
 from streamfilter.preprocess import shrink
+from streamfilter.spec import STRETCH, input_hw
 from trainer.augment import augment
 from trainer.dataset import Row
 from trainer.pictures import read_picture
@@ -31,17 +33,21 @@ Made = TypeVar("Made")
 class Pictures:
     """Small distorted pictures of rows, made on demand and remembered up to a bound."""
 
-    def __init__(self, rows: Sequence[Row], size: int, cache_mb: int = 0, folder: Path | None = None) -> None:
+    def __init__(
+        self, rows: Sequence[Row], size: int, cache_mb: int = 0, folder: Path | None = None, fit: str = STRETCH
+    ) -> None:
         """Args:
         rows: what to make.
-        size: side of each picture, pixels.
+        size: side of each picture as a model's input, pixels.
         cache_mb: bound on what is remembered, MiB.
         folder: where to remember it, for other runs on the same rows as well; None for memory.
+        fit: one of `streamfilter.spec.FITS`.
         """
         self.rows = rows
-        self.size = size
-        rows_kept = min(len(rows), cache_mb * 2**20 // (size * size * 3))
-        self._cache, self._made = room(folder and folder / self.key(), (rows_kept, size, size, 3))
+        self.size, self.fit = size, fit
+        self.shape = (*input_hw(size, fit), 3)
+        rows_kept = min(len(rows), cache_mb * 2**20 // prod(self.shape))
+        self._cache, self._made = room(folder and folder / self.key(), (rows_kept, *self.shape))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -49,10 +55,10 @@ class Pictures:
     @property
     def cached_bytes(self) -> int:
         """Size of the pictures remembered so far."""
-        return int(self._made.sum()) * self.size * self.size * 3
+        return int(self._made.sum()) * prod(self.shape)
 
     def __getitem__(self, index: int) -> npt.NDArray[np.uint8]:
-        """(S, S, 3) uint8 RGB, 0-255.
+        """(H, W, 3) uint8 RGB, 0-255.
 
         Raises:
             PictureError: the picture cannot be read.
@@ -66,19 +72,19 @@ class Pictures:
         return small
 
     def batch(self, indices: Sequence[int] | npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
-        """(N, S, S, 3) uint8 RGB, 0-255."""
+        """(N, H, W, 3) uint8 RGB, 0-255."""
         return np.stack([self[int(index)] for index in indices])
 
     def key(self) -> str:
-        """Names the rows and the size."""
+        """Names the rows and the input."""
         names = [f"{row.content_hash} {row.distortion} {row.augmentation}" for row in self.rows]
-        return hashlib.sha256("\n".join([str(self.size), *names]).encode()).hexdigest()[:16]
+        return hashlib.sha256("\n".join([str(self.size), self.fit, *names]).encode()).hexdigest()[:16]
 
     def _make(self, row: Row) -> npt.NDArray[np.uint8]:
         rgb = read_picture(row.images / row.picture)[0]
         if row.augmentation:
             rgb = augment(rgb, row.augmentation)[0]
-        return shrink(np.ascontiguousarray(apply(rgb, row.distortion)), self.size)
+        return shrink(np.ascontiguousarray(apply(rgb, row.distortion)), self.size, self.fit)
 
 
 def room(

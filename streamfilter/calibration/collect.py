@@ -178,7 +178,7 @@ class Collector:
     def _score(self, frame: Frame, pts_seconds: float | None, version: Version) -> Judged:
         scorer = self.stream_filter.scorer
         if version.rgb is None:
-            scores = scorer.score([model_input(frame, scorer.spec.input_size)])[0]
+            scores = scorer.score([model_input(frame, scorer.spec.input_size, scorer.spec.fit)])[0]
             utility = {task: float(score) for task, score in zip(scorer.spec.tasks, scores, strict=True)}
         else:
             utility = self.stream_filter.score(version.rgb)

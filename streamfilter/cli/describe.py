@@ -27,7 +27,7 @@ def models() -> None:
 
     for name, path in shipped_models().items():
         spec = Scorer(name, "cpu").spec
-        click.echo(f"{name}  {path.stat().st_size / 1e6:.1f} MB  {spec.input_size} x {spec.input_size} px")
+        click.echo(f"{name}  {path.stat().st_size / 1e6:.1f} MB  {spec.input_hw[1]} x {spec.input_hw[0]} px")
         for line in _measured_lines(spec.measured):
             click.echo(f"  {line}")
 

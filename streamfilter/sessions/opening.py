@@ -56,11 +56,11 @@ class Opened:
         """The one for the largest batches."""
         return self.sessions[max(self.sessions)]
 
-    def runs(self, side: int, tasks: int) -> Plain | Bound:
+    def runs(self, hw: tuple[int, int], tasks: int) -> Plain | Bound:
         """What scores batches; on a GPU it has scored one of each size.
 
         Args:
-            side: of the model's input, pixels.
+            hw: height and width of the model's input, pixels.
             tasks: columns of its output.
 
         Raises:
@@ -70,7 +70,7 @@ class Opened:
             return Plain(self.session)
         import onnxruntime
 
-        bound = Bound(self.sessions, side, tasks, "cuda", cuda.Pinning(str(onnxruntime.cuda_version)))
+        bound = Bound(self.sessions, hw, tasks, "cuda", cuda.Pinning(str(onnxruntime.cuda_version)))
         bound.warm_up()
         return bound
 

@@ -34,7 +34,7 @@ class Plain:
         self._session = session
 
     def __call__(self, pictures: Sequence[RGB] | RGB) -> Scores:
-        """(N, T) float32 utilities of N pictures of (S, S, 3) uint8, RGB, HWC, 0-255."""
+        """(N, T) float32 utilities of N pictures of (H, W, 3) uint8, RGB, HWC, 0-255."""
         batch = np.ascontiguousarray(pictures)
         return np.asarray(self._session.run([OUTPUT], {INPUT: batch})[0], dtype=np.float32)
 
@@ -46,7 +46,7 @@ class Bound:
 
     Args:
         sessions: the session for each size; it may be the same for all.
-        side: of the model's input, pixels.
+        hw: height and width of the model's input, pixels.
         tasks: columns of its output.
         memory: where the input lies when the session runs, as ONNX Runtime calls it: `cpu` or `cuda`.
         pin: called once with each new host buffer.
@@ -55,16 +55,16 @@ class Bound:
     def __init__(
         self,
         sessions: Mapping[int, onnxruntime.InferenceSession],
-        side: int,
+        hw: tuple[int, int],
         tasks: int,
         memory: str,
         pin: Callable[[RGB], object] = lambda buffer: None,
     ) -> None:
-        self._sessions, self._side, self._tasks, self._memory, self._pin = sessions, side, tasks, memory, pin
+        self._sessions, self._hw, self._tasks, self._memory, self._pin = sessions, hw, tasks, memory, pin
         self._free: dict[int, deque[_Place]] = {size: deque() for size in sessions}
 
     def __call__(self, pictures: Sequence[RGB] | RGB) -> Scores:
-        """(N, T) float32 utilities of N pictures of (S, S, 3) uint8, RGB, HWC, 0-255.
+        """(N, T) float32 utilities of N pictures of (H, W, 3) uint8, RGB, HWC, 0-255.
 
         Raises:
             DeviceError: the device failed.
@@ -79,7 +79,7 @@ class Bound:
             DeviceError: the device failed.
         """
         for size in self._sessions:
-            self._run(size, np.zeros((size, self._side, self._side, 3), np.uint8))
+            self._run(size, np.zeros((size, *self._hw, 3), np.uint8))
 
     def _parts(self, count: int) -> Iterator[tuple[int, int, int]]:
         """Size, first and last picture of each run."""
@@ -109,7 +109,7 @@ class Bound:
             return self._new_place(size)
 
     def _new_place(self, size: int) -> _Place:
-        host = np.zeros((size, self._side, self._side, 3), np.uint8)
+        host = np.zeros((size, *self._hw, 3), np.uint8)
         self._pin(host)
         return _Place(self._sessions[size], host, self._tasks, self._memory)
 

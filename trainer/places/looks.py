@@ -20,7 +20,7 @@ from trainer.rivals.sessions import Session
 from trainer.views import Pictures, room
 
 OPSET = 18
-NAMES = ("fine", "middle", "coarse", "statistics", "small")
+NAMES = ("fine", "middle", "coarse", "statistics", "base")
 Indices = Sequence[int] | npt.NDArray[np.int64]
 Halves = npt.NDArray[np.float16]
 
@@ -37,9 +37,9 @@ class RememberedLooks:
 
     def __init__(self, net: UtilityNet, pictures: Pictures, cache_mb: int, folder: Path | None = None) -> None:
         self.pictures = pictures
-        graph = _graph(net, pictures.size)
+        graph = _graph(net, pictures.shape)
         self._session = Session(graph, "the frozen part")
-        empty = np.zeros((1, pictures.size, pictures.size, 3), np.uint8)
+        empty = np.zeros((1, *pictures.shape), np.uint8)
         self._shapes = [answer.shape[1:] for answer in self._session.run(NAMES, empty)]
         width = sum(map(prod, self._shapes))
         rows = min(len(pictures), cache_mb * 2**20 // (2 * width))
@@ -88,9 +88,9 @@ class _Frozen(nn.Module):
         return self.backbone.look(self.net.planes(images))
 
 
-def _graph(net: UtilityNet, size: int) -> bytes:
+def _graph(net: UtilityNet, shape: tuple[int, ...]) -> bytes:
     assert isinstance(net.backbone, TwoViews)
-    example = torch.zeros((2, size, size, 3), dtype=torch.uint8, device=net.scale.device)
+    example = torch.zeros((2, *shape), dtype=torch.uint8, device=net.scale.device)
     buffer = io.BytesIO()
     training = net.training
     axes = {name: {0: "N"} for name in ("images", *NAMES)}

@@ -28,8 +28,9 @@ class PlacesLoop(Loop):
 
     def _remember(self, data: TrainingData, training_mb: int, held_mb: int, folder: Path | None) -> None:
         net, size = self.state.net, self.config.input_size
-        self.looks = RememberedLooks(net, Pictures(data.training, size), training_mb, folder)
-        self.held_looks = RememberedLooks(net, Pictures(data.held, size), held_mb, folder)
+        training, held = (Pictures(rows, size, fit=net.fit) for rows in (data.training, data.held))
+        self.looks = RememberedLooks(net, training, training_mb, folder)
+        self.held_looks = RememberedLooks(net, held, held_mb, folder)
         self.found = FoundObjects(data.tables, [*[None] * len(self.config.tasks), *net.networks])
         self.cells = size // STRIDE
 
@@ -54,7 +55,7 @@ class PlacesLoop(Loop):
     def _answer(self, shown: tuple[torch.Tensor, ...], labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         *looks, maps = shown
         logits, chart = self._backbone.answer(tuple(looks))
-        learned = torch.where(self._backbone.learned > 0, labels, torch.nan)
+        learned = torch.where(self._backbone.learns > 0, labels, torch.nan)
         return logits, masked_cross_entropy(logits, learned, self.class_weights) + WEIGHT * map_loss(chart, maps)
 
 

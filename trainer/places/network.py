@@ -10,7 +10,8 @@ from torch.nn.functional import avg_pool2d, interpolate, max_pool2d, relu6
 
 from trainer.efficientnet import FAR, GRAIN, STAGES, WholeLite
 
-TWO_VIEWS = "lite0_places"
+TWO_VIEWS, CENTRED = "lite0_places", "lite0_centred"
+PLACES = (TWO_VIEWS, CENTRED)
 SMALL = 0.7
 """Side of the small view, as a share of the input's."""
 FINE, MIDDLE, COARSE = 4, 10, 15
@@ -59,6 +60,11 @@ class TwoViews(nn.Module):
         self.register_buffer("learned", torch.ones(outputs))
 
     @property
+    def learns(self) -> torch.Tensor:
+        """(outputs,) which outputs are learned; the others are finished."""
+        return self.learned
+
+    @property
     def statistics(self) -> int:
         """How many statistics of a view the whole network reads."""
         return int(self.whole.head[1].in_features)
@@ -66,6 +72,10 @@ class TwoViews(nn.Module):
     def correct(self, outputs: Sequence[bool]) -> None:
         """Set which outputs the larger view may correct; the others stay the whole network's."""
         self.learned.copy_(torch.tensor(outputs, dtype=torch.float32))
+
+    def base(self, look: torch.Tensor) -> torch.Tensor:
+        """(N, outputs) logits that the larger view corrects, from the last of the looks."""
+        return look
 
     def train(self, mode: bool = True) -> TwoViews:
         """Set the mode of what learns; the whole network stays as it is."""
@@ -89,13 +99,16 @@ class TwoViews(nn.Module):
         """
         side = max(GRAIN, round(SMALL * int(planes.shape[-1]) / GRAIN) * GRAIN)
         small = interpolate(planes, (side, side), mode="bilinear", align_corners=False)
+        return *self._larger(planes), self.whole(small)
+
+    def _larger(self, planes: torch.Tensor) -> Looks:
         statistics, after = self.whole.look(planes)
         fine = torch.cat((avg_pool2d(after[FINE], 2), max_pool2d(after[FINE], 2)), 1)
-        return fine, after[MIDDLE], after[COARSE], statistics, self.whole(small)
+        return fine, after[MIDDLE], after[COARSE], statistics
 
     def answer(self, looks: Looks) -> tuple[torch.Tensor, torch.Tensor]:
         """What is learned: (N, outputs) logits and the (N, outputs, S / 16, S / 16) map of logits."""
-        fine, middle, coarse, statistics, small = looks
+        fine, middle, coarse, statistics, base = looks
         far = interpolate(self.coarse(coarse), scale_factor=2.0, mode="nearest")
         features = self.mix(relu6(self.fine(fine) + self.middle(middle) + far))
         chart = self.map(features)
@@ -113,7 +126,56 @@ class TwoViews(nn.Module):
             1,
         )
         correction = self.head(self.scale(seen).clamp(-FAR, FAR))
-        return small + self.learned * correction, chart
+        return self.base(base) + self.learned * correction, chart
+
+
+class Centred(TwoViews):
+    """The published network sees the centre as classifiers do, under a head that learns, and the whole frame as above.
+
+    (N, 3, S + C, S) float32 RGB in 0-1, the centre below the whole, see `streamfilter.preprocess.shrink` -> (N,
+    outputs) logits.
+    """
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__(outputs)
+        self.whole.head.requires_grad_(True)
+
+    @property
+    def learns(self) -> torch.Tensor:
+        """(outputs,) which outputs are learned: all."""
+        return torch.ones_like(self.learned)
+
+    def base(self, look: torch.Tensor) -> torch.Tensor:
+        """(N, outputs) logits from what passes through the network at the centre."""
+        logits: torch.Tensor = self.whole.head(self.whole.scale(look).clamp(-FAR, FAR))
+        return logits
+
+    def train(self, mode: bool = True) -> Centred:
+        """Set the mode of what learns; the published layers stay as they are."""
+        super().train(mode)
+        self.whole.train(mode)
+        return self
+
+    def look(self, planes: torch.Tensor) -> Looks:
+        """What stays the same however long one trains.
+
+        Args:
+            planes: (N, 3, S + C, S) float32, RGB, 0-1.
+
+        Returns:
+            Features of the whole frame at S / 16, S / 16 and S / 32, its (N, D) statistics, and those of the centre.
+        """
+        size = int(planes.shape[-1])
+        side = int(planes.shape[-2]) - size
+        return *self._larger(planes[:, :, :size]), self.whole.seen(planes[:, :, size:, :side])
+
+    def load_published(self, state: dict[str, torch.Tensor]) -> None:
+        """Take the weights of the PyTorch release.
+
+        Raises:
+            RuntimeError: they are of another network.
+        """
+        self.whole.load_published(state)
 
 
 class Standard(nn.BatchNorm1d):

@@ -16,13 +16,14 @@ import torch
 from streamfilter.distort import KINDS, Distortion, apply
 from streamfilter.frame import RGB
 from streamfilter.preprocess import shrink
+from streamfilter.spec import input_hw
 from trainer.label import LabelJob, kinds_of
 from trainer.loop import masked_cross_entropy
 from trainer.models import UtilityNet, build
 from trainer.networks import load_network
 from trainer.parts import Parts
 from trainer.pictures import list_items, read_picture
-from trainer.places.network import TWO_VIEWS, TwoViews
+from trainer.places.network import PLACES, TWO_VIEWS, TwoViews
 from trainer.recipe.steps import LabelStep, Step, TrainStep
 from trainer.reproduce.steps import EvaluateStep, JudgeStep, ScoreStep
 from trainer.rivals import RIVALS, Case, Classifier
@@ -114,7 +115,8 @@ class Meter:
         """A network's answer in training's evaluation, for each picture."""
 
         def measure() -> float:
-            net, images = _net(config).eval(), _images(config, config.input_size)
+            net = _net(config).eval()
+            images = _images(config, config.input_size, net.fit)
             with torch.inference_mode():
                 return timed(lambda: net(images), math.inf) / BATCH
 
@@ -133,18 +135,15 @@ def _net(config: TrainConfig) -> UtilityNet:
     return build(config.model, config.tasks, front="rgb").to(choose_device(config.device))
 
 
-def _images(config: TrainConfig, side: int) -> torch.Tensor:
-    shape = (BATCH, side, side, 3)
+def _images(config: TrainConfig, side: int, fit: str) -> torch.Tensor:
+    shape = (BATCH, *input_hw(side, fit), 3)
     images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     return torch.from_numpy(images).to(choose_device(config.device))
 
 
 def _training_step(config: TrainConfig) -> Callable[[], None]:
-    device, net, images = (
-        choose_device(config.device),
-        _net(config).train(),
-        _images(config, config.patch or config.input_size),
-    )
+    device, net = choose_device(config.device), _net(config).train()
+    images = _images(config, config.patch or config.input_size, net.fit)
     optimizer, precision = choose_optimizer(config, net), choose_precision(device)
     labels = torch.ones((BATCH, len(config.tasks)), device=device)
     weights = torch.ones((len(config.tasks), 2), device=device)
@@ -233,10 +232,10 @@ def _of_training(step: TrainStep, meter: Meter) -> float:
     begun = folder.load_checkpoint()["epoch"] if folder.checkpoint_path.is_file() else 0
     epochs = max(0, config.epochs - begun)
     makings = (learned + held) * (1 + (epochs - 1) * (1 - remembered)) if epochs else held
-    if config.model == TWO_VIEWS:
+    if config.model in PLACES:
         detected = [job for job in jobs if job.task == "detection"]
         share = (sum(number for _, number in _rows(detected).values()) + _pristine(detected)) / count
-        looked = share * learned
+        looked = (share if config.model == TWO_VIEWS else 1.0) * learned
         return epochs * looked * meter.training(config) + (looked + held) * (meter.answer(config) + make / _at_once(2))
     looks = epochs * (learned * meter.training(config) + held * meter.answer(config)) + held * meter.answer(config)
     return looks + makings * make / _at_once(2)
