@@ -11,6 +11,7 @@ import torchvision
 
 from streamfilter.errors import ConfigError, ModelError
 from streamfilter.preprocess import shrink
+from streamfilter.spec import input_hw
 from trainer.efficientnet import SURENESSES, Same, sureness
 from trainer.models import LITE_WEIGHTS, MODELS, build, load, read_tensors, residual
 from trainer.runs import TrainConfig
@@ -28,8 +29,9 @@ def noise(count: int, size: int = 32) -> torch.Tensor:
 @pytest.mark.parametrize("name", MODELS)
 def test_one_logit_a_task(name):
     net = build(name, TASKS).eval()
+    height, width = input_hw(32, net.fit)
     with torch.inference_mode():
-        logits = net(noise(3))
+        logits = net(noise(3, height)[:, :, :width])
     assert logits.shape == (3, 2)
     assert logits.dtype == torch.float32
 
