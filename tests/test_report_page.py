@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 from tests.browser import Browser, chromium, need_chromium
+from tests.live_servers import wait_until
 from tests.media import loop_video, moving_pictures, write_video
 from tests.models import brightness_model
 from tests.report_data import record, write_lines
 
+PATIENCE = 20.0
 COMMAND = [sys.executable, "-m", "streamfilter"]
 INK = """
 const canvas = document.querySelector(arguments[0] + ' canvas');
@@ -104,17 +106,28 @@ def settled(browser: Browser) -> None:
     browser.driver.execute_async_script(code)
 
 
+def timeline(browser: Browser) -> np.ndarray:
+    """A picture of the timeline once it stays the same."""
+    pictures = [browser.picture(".timeline .chart")]
+
+    def is_still() -> bool:
+        pictures.append(browser.picture(".timeline .chart"))
+        return np.array_equal(pictures[-1], pictures[-2])
+
+    wait_until(is_still, PATIENCE, "the timeline stays the same")
+    return pictures[-1]
+
+
 def test_the_timeline_is_drawn(opened):
-    settled(opened)
+    wait_until(lambda: opened.js(INK, ".timeline")["share"] > 0.03, PATIENCE, "the timeline is drawn")
     ink = opened.js(INK, ".timeline")
-    assert ink["share"] > 0.03
     wanted = [
         opened.js("const s = document.createElement('i'); s.style.color = `var(${arguments[0]})`;"
                   "document.body.append(s); const c = getComputedStyle(s).color; s.remove(); return c", name)
         for name in ("--task-0", "--task-1", "--reason-low_utility")
     ]  # fmt: skip
     assert all(",".join(colour[4:-1].split(", ")) in ink["colours"] for colour in wanted)
-    assert opened.js(INK, "#curve")["share"] > 0.005
+    wait_until(lambda: opened.js(INK, "#curve")["share"] > 0.005, PATIENCE, "the curve is drawn")
 
 
 def test_nothing_is_asked_of_a_network_and_nothing_complained_of(opened):
@@ -168,16 +181,18 @@ def test_the_timeline_is_read_and_zoomed_by_keys(opened):
 
 def test_zooming_draws_every_frame(opened):
     settled(opened)
-    before = opened.picture(".timeline .chart")
+    before = timeline(opened)
     for _ in range(8):
         opened.click("[data-do=in]")
     settled(opened)
-    zoomed = opened.picture(".timeline .chart")
-    assert zoomed.shape == before.shape
-    assert (zoomed != before).any(axis=2).mean() > 0.02
+    assert opened.picture(".timeline .chart").shape == before.shape
+
+    def changed() -> float:
+        return float((opened.picture(".timeline .chart") != before).any(axis=2).mean())
+
+    wait_until(lambda: changed() > 0.02, PATIENCE, "the timeline is zoomed")
     opened.click("[data-do=whole]")
-    settled(opened)
-    assert (opened.picture(".timeline .chart") != before).any(axis=2).mean() < 0.001
+    wait_until(lambda: changed() < 0.001, PATIENCE, "the timeline is whole again")
 
 
 def test_a_gap_is_shown_in_the_timeline(opened):
