@@ -196,20 +196,17 @@ def test_zooming_draws_every_frame(opened):
 
 
 def test_a_gap_is_shown_in_the_timeline(opened):
-    settled(opened)
-    before = opened.picture(".timeline .chart")
+    before = timeline(opened)
     opened.click("[data-from]")
-    settled(opened)
-    assert (opened.picture(".timeline .chart") != before).any(axis=2).mean() > 0.02
+    wait_until(lambda: (timeline(opened) != before).any(axis=2).mean() > 0.02, PATIENCE, "the gap is shown")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_colours_follow_the_system_and_can_be_read(opened, scheme):
     opened.prefer(scheme)
     opened.js("document.querySelectorAll('details').forEach((details) => { details.open = true; })")
-    settled(opened)
-    brightness = opened.picture()[5, 5].mean()
-    assert (brightness > 200) if scheme == "light" else (brightness < 60)
+    brightness = (200, 256) if scheme == "light" else (-1, 60)
+    wait_until(lambda: brightness[0] < opened.picture()[5, 5].mean() < brightness[1], PATIENCE, f"the page is {scheme}")
     assert opened.js(CONTRASTS) == []
     opened.click(".thumb")
     assert opened.js(CONTRASTS) == []
@@ -219,20 +216,18 @@ def test_colours_follow_the_system_and_can_be_read(opened, scheme):
 def test_the_switch_wins_over_the_system(opened):
     opened.js("document.querySelector('input[value=dark]').focus()")
     opened.press("SPACE")
+    wait_until(lambda: opened.picture()[5, 5].mean() < 60, PATIENCE, "the page is dark")
     settled(opened)
-    assert opened.picture()[5, 5].mean() < 60
     dark = opened.js(INK, ".timeline")["colours"]
     opened.press("ARROW_LEFT")
-    settled(opened)
-    assert opened.picture()[5, 5].mean() > 200
-    assert opened.js(INK, ".timeline")["colours"] != dark
+    wait_until(lambda: opened.picture()[5, 5].mean() > 200, PATIENCE, "the page is light")
+    wait_until(lambda: opened.js(INK, ".timeline")["colours"] != dark, PATIENCE, "the timeline is light")
 
 
 def test_a_narrow_page_does_not_scroll_sideways(opened):
     opened.resize(400, 800)
-    settled(opened)
-    assert opened.js("return document.documentElement.scrollWidth") == 400
-    assert opened.js(INK, ".timeline")["share"] > 0.03
+    opened.wait_for("document.documentElement.scrollWidth === 400")
+    wait_until(lambda: opened.js(INK, ".timeline")["share"] > 0.03, PATIENCE, "the timeline is drawn")
 
 
 def test_everything_that_acts_has_a_name(opened):
