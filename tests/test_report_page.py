@@ -15,7 +15,7 @@ from tests.media import loop_video, moving_pictures, write_video
 from tests.models import brightness_model
 from tests.report_data import record, write_lines
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 COMMAND = [sys.executable, "-m", "streamfilter"]
 INK = """
 const canvas = document.querySelector(arguments[0] + ' canvas');
