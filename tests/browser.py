@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import functools
 import io
 import json
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ FLAGS = (
     # Names of the outside are not even looked up.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 )  # fmt: skip
+PICTURE_PATIENCE = 60.0
+"""Seconds."""
 LOCAL_SCHEMES = ("file", "data", "blob", "about")
 
 
@@ -93,8 +95,10 @@ class Browser:
             ActionChains(self.driver).send_keys(getattr(Keys, key, key)).perform()
 
     def prefer(self, scheme: str) -> None:
-        """What `prefers-color-scheme` tells pages: `light` or `dark`."""
-        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        """What `prefers-color-scheme` tells pages, `light` or `dark`; nothing moves by itself in either."""
+        # A page that glides to where it scrolls would be pictured on its way.
+        still = {"name": "prefers-reduced-motion", "value": "reduce"}
+        features = [{"name": "prefers-color-scheme", "value": scheme}, still]
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
     def resize(self, width: int, height: int) -> None:
@@ -107,12 +111,16 @@ class Browser:
         from selenium.common.exceptions import TimeoutException
 
         take = self.driver.get_screenshot_as_png if selector is None else lambda: self.find(selector).screenshot_as_png
-        try:
-            data = take()
-        except TimeoutException:
+        taken: list[bytes] = []
+
+        def one_more_try() -> bool:
             # The driver gives a picture ten seconds, which a busy machine may need for something else.
-            data = take()
-        return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+            with contextlib.suppress(TimeoutException):
+                taken.append(take())
+            return bool(taken)
+
+        wait_until(one_more_try, PICTURE_PATIENCE, "a picture of the page")
+        return np.asarray(Image.open(io.BytesIO(taken[0])).convert("RGB"))
 
     def save(self, path: Path, *, whole_page: bool = False) -> None:
         """Write what is seen as a PNG, or the page down to its end."""
@@ -139,7 +147,7 @@ class Browser:
         return [address for address in self.requests() if address.partition(":")[0] not in LOCAL_SCHEMES]
 
 
-@contextmanager
+@contextlib.contextmanager
 def chromium(width: int = 1280, height: int = 900) -> Iterator[Browser]:
     """A fresh Chromium with its own empty profile, gone afterwards.
 
@@ -162,6 +170,7 @@ def chromium(width: int = 1280, height: int = 900) -> Iterator[Browser]:
         try:
             page = Browser(driver)
             page.resize(width, height)
+            page.prefer("light")
             yield page
         finally:
             driver.quit()

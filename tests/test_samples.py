@@ -19,7 +19,8 @@ from tests.models import brightness_model
 
 ROOT = Path(__file__).parent.parent
 CLIP = ROOT / "samples" / "tour_of_troubles.mp4"
-TINY = (90, 160)
+TINY = (144, 256)
+"""x264 gives other bytes each time with AVX-512 where the width is no multiple of 128 pixels."""
 
 
 @pytest.fixture(scope="module")
