@@ -13,9 +13,10 @@ from streamfilter.errors import ConfigError, ModelError
 from streamfilter.preprocess import shrink
 from streamfilter.spec import input_hw
 from trainer.efficientnet import SURENESSES, Same, sureness
-from trainer.models import LITE_WEIGHTS, MODELS, build, load, read_tensors, residual
+from trainer.models import MODELS, build, load, residual
 from trainer.runs import TrainConfig
 from trainer.shufflenet import ShuffleNetV2, Unit
+from trainer.weights import LITE_WEIGHTS, read_tensors
 
 torch.set_num_threads(1)
 TASKS = ("classification", "detection")

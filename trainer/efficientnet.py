@@ -118,7 +118,11 @@ class WholeLite(Trunk):
 
     def forward(self, planes: torch.Tensor) -> torch.Tensor:
         """Logits of a batch."""
-        logits: torch.Tensor = self.head(self.scale(self.seen(planes)).clamp(-FAR, FAR))
+        return self.judge(self.seen(planes))
+
+    def judge(self, seen: torch.Tensor) -> torch.Tensor:
+        """(N, D) what the head sees, unscaled -> (N, outputs) logits."""
+        logits: torch.Tensor = self.head(self.scale(seen).clamp(-FAR, FAR))
         return logits
 
     def seen(self, planes: torch.Tensor) -> torch.Tensor:

