@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from torch.nn.functional import interpolate
 
 from streamfilter.distort import Distortion
 from streamfilter.errors import ConfigError
@@ -16,7 +15,6 @@ from trainer.label import LabelJob, label
 from trainer.models import build
 from trainer.places.looks import RememberedLooks
 from trainer.places.loop import map_loss
-from trainer.places.network import TwoViews
 from trainer.places.objects import Found, FoundObjects, draw
 from trainer.runs import TrainConfig
 from trainer.views import Pictures
@@ -31,13 +29,6 @@ NETWORKS = (("classification", "a"), ("detection", "b"))
 def found(*objects: tuple[tuple[float, float, float, float], float]) -> Found:
     boxes = np.array([box for box, _ in objects], np.float32).reshape(-1, 4)
     return Found(boxes, np.array([score for _, score in objects], np.float32))
-
-
-def small_net(seed: int = 0) -> TwoViews:
-    torch.manual_seed(seed)
-    net = TwoViews(4)
-    torch.nn.init.normal_(net.whole.head[-1].weight, std=0.01)
-    return net.eval()
 
 
 def test_an_object_stands_in_the_middle_of_its_box():
@@ -72,42 +63,10 @@ def test_places_without_an_object_count_little_and_unknown_ones_not_at_all():
     assert float(map_loss(chart, torch.full_like(maps, float("nan")))) == 0
 
 
-def test_it_starts_as_the_network_it_corrects():
-    net, planes = small_net(), torch.rand(2, 3, 64, 64)
-    small = interpolate(planes, (32, 32), mode="bilinear", align_corners=False)
-    with torch.inference_mode():
-        assert torch.equal(net(planes), net.whole(small))
-
-
-def test_only_the_outputs_it_may_correct_change_and_the_network_below_stays():
-    net, planes = small_net(), torch.rand(4, 3, 64, 64)
-    net.correct([False, True, False, True])
-    with torch.inference_mode():
-        first = net(planes)
-    before = {key: value.clone() for key, value in net.whole.state_dict().items()}
-    optimizer = torch.optim.AdamW(net.parameters(), lr=0.01, weight_decay=0.1)
-    net.train()
-    for _ in range(2):
-        optimizer.zero_grad()
-        net(planes).sum().backward()
-        optimizer.step()
-    net.eval()
-    with torch.inference_mode():
-        moved = (net(planes) - first).abs().amax(0)
-    assert (moved[[0, 2]] == 0).all()
-    assert (moved[[1, 3]] > 0).all()
-    assert all(torch.equal(value, before[key]) for key, value in net.whole.state_dict().items())
-
-
-def test_it_corrects_detection_alone():
-    net = build("lite0_places", TASKS, front="unit", networks=NETWORKS)
-    assert net.backbone.learned.tolist() == [0, 1, 0, 1]
-
-
-def test_the_centred_one_learns_both_heads_and_keeps_the_published_layers():
+def test_it_learns_both_heads_and_keeps_the_published_layers():
     torch.manual_seed(0)
     net = build("lite0_centred", TASKS, "imagenet", front="unit", networks=NETWORKS)
-    assert (net.fit, build("lite0_places", TASKS, front="unit").fit) == ("stretch_and_centre", "stretch")
+    assert (net.fit, build("lite0_whole", TASKS, front="unit").fit) == ("stretch_and_centre", "stretch")
     images = torch.randint(0, 256, (4, *input_hw(64, net.fit), 3), dtype=torch.uint8)
     trunk = {key: value.clone() for key, value in net.backbone.whole.state_dict().items() if key[:4] not in HEADS}
     optimizer = torch.optim.AdamW(net.parameters(), lr=0.01, weight_decay=0.1)
@@ -122,7 +81,7 @@ def test_the_centred_one_learns_both_heads_and_keeps_the_published_layers():
     assert all(torch.equal(value, after[key]) for key, value in trunk.items())
 
 
-def test_the_centred_one_asks_the_centre_for_classes_and_the_whole_for_objects():
+def test_every_answer_hears_the_centre_and_the_whole():
     torch.manual_seed(0)
     net = build("lite0_centred", TASKS, "imagenet", front="unit", networks=NETWORKS).eval()
     torch.nn.init.normal_(net.backbone.head[-1].weight, std=0.1)
@@ -132,39 +91,43 @@ def test_the_centred_one_asks_the_centre_for_classes_and_the_whole_for_objects()
     other_centre[:, 64:] = 255 - other_centre[:, 64:]
     with torch.inference_mode():
         before, whole, centre = (net.all_logits(one)[0] for one in (images, other_whole, other_centre))
-    assert (before != whole).tolist() == [False, True, False, True]
+    assert (before != whole).all()
     assert (before != centre).all()
 
 
-def test_what_it_may_start_from():
-    with pytest.raises(ConfigError, match="lite0_places starts from a finished run of lite0_whole"):
-        build("lite0_places", TASKS, "imagenet", front="unit")
-    with pytest.raises(ConfigError, match="lite0_places learns confidences"):
-        TrainConfig(("labels",), model="lite0_places", input_size=64)
-    with pytest.raises(ConfigError, match="lite0_places looks at whole views, once: use --room 1 and no --patch"):
-        TrainConfig(("labels",), model="lite0_places", target="confidence", balance="none", input_size=64)
-    with pytest.raises(ConfigError, match="lite0_places wants views of a multiple of 32 pixels"):
-        TrainConfig(("labels",), model="lite0_places", target="confidence", balance="none", input_size=100)
+def test_it_starts_as_the_published_network_at_the_centre():
+    torch.manual_seed(0)
+    net = build("lite0_centred", TASKS, "imagenet", front="unit", networks=NETWORKS).eval()
+    images = torch.randint(0, 256, (2, *input_hw(64, net.fit), 3), dtype=torch.uint8)
+    with torch.inference_mode():
+        wanted = net.backbone.whole(net.planes(images)[:, :, 64:, :32])
+        assert torch.equal(net.all_logits(images), wanted)
 
 
-def test_it_takes_over_the_network_of_a_finished_run(tmp_path):
+def test_how_it_may_be_trained():
+    settings = {"model": "lite0_centred", "target": "confidence", "balance": "none", "input_size": 64, "room": 1}
+    TrainConfig(("labels",), **settings)
+    with pytest.raises(ConfigError, match="lite0_centred learns confidences"):
+        TrainConfig(("labels",), **{**settings, "target": "label"})
+    with pytest.raises(ConfigError, match="lite0_centred looks at whole views, once: use --room 1 and no --patch"):
+        TrainConfig(("labels",), **{**settings, "room": 1.25})
+    with pytest.raises(ConfigError, match="lite0_centred wants views of a multiple of 32 pixels"):
+        TrainConfig(("labels",), **{**settings, "input_size": 100})
+
+
+def test_it_goes_on_from_its_own_finished_run_alone(tmp_path):
     torch.manual_seed(1)
-    whole = build("lite0_whole", TASKS, front="unit", networks=NETWORKS)
-    recipe = {
-        "model": "lite0_whole",
-        "tasks": list(TASKS),
-        "front": "unit",
-        "networks": [list(pair) for pair in NETWORKS],
-    }
-    checkpoint = {"recipe": recipe, "model": whole.state_dict(), "calibrated": True, "epoch": 1}
+    earlier = build("lite0_centred", TASKS, front="unit", networks=NETWORKS)
+    networks = [list(pair) for pair in NETWORKS]
+    recipe = {"model": "lite0_centred", "tasks": list(TASKS), "front": "unit", "networks": networks}
+    checkpoint = {"recipe": recipe, "model": earlier.state_dict(), "calibrated": True, "epoch": 1}
     torch.save(checkpoint, tmp_path / "checkpoint.pt")
-    net = build("lite0_places", TASKS, str(tmp_path), front="unit", networks=NETWORKS)
-    taken = net.backbone.whole.state_dict()
-    assert all(torch.equal(value, taken[key]) for key, value in whole.backbone.state_dict().items())
-    with pytest.raises(ConfigError, match="is a lite0_whole for classification, detection with front unit"):
-        build("lite0_places", TASKS, str(tmp_path), front="unit", networks=NETWORKS[:1])
-    with pytest.raises(ConfigError, match="start from another run"):
-        build("lite0_whole", TASKS, str(tmp_path), front="rgb", networks=NETWORKS)
+    net = build("lite0_centred", TASKS, str(tmp_path), front="unit", networks=NETWORKS)
+    taken = net.backbone.state_dict()
+    assert all(torch.equal(value, taken[key]) for key, value in earlier.backbone.state_dict().items())
+    for model, front in (("lite0_whole", "unit"), ("lite0_centred", "rgb")):
+        with pytest.raises(ConfigError, match="is a lite0_centred for classification, detection with front unit"):
+            build(model, TASKS, str(tmp_path), front=front, networks=NETWORKS)
 
 
 @pytest.fixture(scope="module")
@@ -205,8 +168,8 @@ def test_looks_are_those_of_the_network_and_are_made_once(tables, tmp_path, monk
     loaded, pairs = tables
     rows = loaded[0].rows[:3]
     torch.manual_seed(0)
-    net = build("lite0_places", ("detection",), front="unit", networks=pairs).eval()
-    pictures = Pictures(rows, 64)
+    net = build("lite0_centred", ("detection",), front="unit", networks=pairs).eval()
+    pictures = Pictures(rows, 64, fit=net.fit)
     looks = RememberedLooks(net, pictures, 64, tmp_path)
     images = torch.from_numpy(pictures.batch(range(3)))
     with torch.inference_mode():
@@ -215,12 +178,12 @@ def test_looks_are_those_of_the_network_and_are_made_once(tables, tmp_path, monk
         assert got.shape == right.shape
         assert torch.allclose(got, right, rtol=2e-3, atol=2e-3)
     monkeypatch.setattr(Pictures, "_make", None)
-    again = RememberedLooks(net, Pictures(rows, 64), 64, tmp_path)
+    again = RememberedLooks(net, Pictures(rows, 64, fit=net.fit), 64, tmp_path)
     assert all(torch.equal(a, b) for a, b in zip(again.batch([2, 0]), looks.batch([2, 0]), strict=True))
 
 
 def test_looks_that_find_no_room_are_made_again(tables):
     loaded, pairs = tables
-    net = build("lite0_places", ("detection",), front="unit", networks=pairs)
-    looks = RememberedLooks(net, Pictures(loaded[0].rows[:2], 64), cache_mb=0)
+    net = build("lite0_centred", ("detection",), front="unit", networks=pairs)
+    looks = RememberedLooks(net, Pictures(loaded[0].rows[:2], 64, fit=net.fit), cache_mb=0)
     assert all(torch.equal(a, b) for a, b in zip(looks.batch([1]), looks.batch([1]), strict=True))

@@ -203,7 +203,7 @@ def test_a_recipe_without_labels_of_the_task_cannot(tmp_path):
         load_recipe(path).only("detection")
 
 
-@pytest.mark.parametrize("name", ["large", "default", "accurate", "centred", "resnet18"])
+@pytest.mark.parametrize("name", ["large", "default", "accurate", "resnet18"])
 def test_the_small_size_goes_through_to_a_model(name, kit, tmp_path, monkeypatch):
     path = next(path for path in RECIPES if path.stem == name)
     options = ["recipe", str(path), "--kit", str(kit), "--work", str(tmp_path), "--smoke"]

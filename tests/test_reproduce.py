@@ -74,12 +74,12 @@ def test_training_costs_its_rows_and_epochs(kit, table, tmp_path):
 def test_a_model_that_remembers_its_looks_looks_once(kit, table, tmp_path):
     job = replace(table.job, task="detection", images=kit / "detection", truth=kit / "detection" / "instances.json")
     config = TrainConfig(
-        ("labels",), model="lite0_places", target="confidence", balance="none", input_size=64, room=1, epochs=3,
+        ("labels",), model="lite0_centred", target="confidence", balance="none", input_size=64, room=1, epochs=3,
         holdout=0.25,
     )  # fmt: skip
     step = TrainStep(config, tmp_path / "run", None, (LabelStep(job, "jpeg=1"),))
     known = meter(kit)
-    shape = ("lite0_places", "sgd", "64", "0", "cpu")
+    shape = ("lite0_centred", "sgd", "64", "0", "cpu")
     known.known |= {("training", *shape): 0.5, ("answer", *shape): 4.0}
     rows = 8 * (1 + 3)
     learned, held = 0.75 * rows, 0.25 * rows
@@ -92,7 +92,6 @@ def test_all_of_it_is_planned(kit, tmp_path):
     assert [step.out.name for step in steps if isinstance(step, TrainStep)] == [
         "utility-nano-288",
         "utility-nano",
-        "utility-lite0-224",
         "utility-lite0",
         "utility-resnet18",
         "utility-nano-classification",

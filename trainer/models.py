@@ -14,14 +14,14 @@ from torch.nn.functional import avg_pool2d
 from streamfilter.errors import ConfigError, ModelError
 from streamfilter.spec import STRETCH, WITH_CENTRE
 from trainer.efficientnet import Lite, WholeLite
-from trainer.places.network import CENTRED, TWO_VIEWS, Centred, TwoViews
+from trainer.places.network import CENTRED, Centred
 from trainer.shufflenet import Nano
 from trainer.weights import lite_weights, load_authors, load_torchvision, read_tensors
 
 log = logging.getLogger(__name__)
 
 NANO, LITE, WHOLE = "nano", "lite0", "lite0_whole"
-MODELS = ("resnet18", "mobilenet_v3_small", "shufflenet_v2_x0_5", NANO, LITE, WHOLE, TWO_VIEWS, CENTRED)
+MODELS = ("resnet18", "mobilenet_v3_small", "shufflenet_v2_x0_5", NANO, LITE, WHOLE, CENTRED)
 OURS: dict[str, type[Nano] | type[Lite] | type[WholeLite] | type[Centred]] = {
     NANO: Nano, LITE: Lite, WHOLE: WholeLite, CENTRED: Centred,
 }  # fmt: skip
@@ -154,7 +154,6 @@ def build(
         init: `none` for a random initialisation, `imagenet` for the published weights of torchvision's networks and of
             EfficientNet-Lite0, a file of weights as their authors published them (`nano`: ShuffleNetV2 0.5x's), or the
             folder of a finished run for at least these tasks; weights come under a new head where the outputs differ.
-            `lite0_places` starts from a finished run of `lite0_whole` with these outputs, which it leaves as it is.
         weights_dir: folder that holds the published weights' file; None downloads it.
         front: what the backbone sees: `rgb`, normalised, the `residual` of each pixel to its neighbourhood, or `unit`,
             RGB in 0-1.
@@ -174,8 +173,6 @@ def build(
         )
     if name == NANO and init == "imagenet":
         raise ConfigError(f"{name} starts from a file of its authors' weights: give its path as --init")
-    if name == TWO_VIEWS and init == "imagenet":
-        raise ConfigError(f"{name} starts from a finished run of {WHOLE}: give its folder as --init")
     starts_ready = is_file or init == "imagenet"
     wanted = ("unit" if name in OURS else "rgb") if starts_ready else front
     if front not in FRONTS or front != wanted:
@@ -183,12 +180,8 @@ def build(
     outputs = len(tasks) + len(networks)
     if name in OURS:
         backbone: nn.Module = OURS[name](outputs)
-    elif name == TWO_VIEWS:
-        backbone = TwoViews(outputs)
     else:
         backbone = torchvision.models.get_model(name, weights=None, num_classes=outputs)
-    if isinstance(backbone, TwoViews):
-        backbone.correct([task == "detection" for task in (*tasks, *(of for of, _ in networks))])
     if isinstance(backbone, tuple(OURS.values())):
         if starts_ready:
             load_authors(backbone, Path(init) if is_file else lite_weights(weights_dir))
@@ -223,12 +216,9 @@ def load(run: Path) -> UtilityNet:
 def _load_run(net: UtilityNet, name: str, run: Path) -> None:
     earlier = load(run)
     recipe = read_tensors(run / "checkpoint.pt")["recipe"]
-    outputs = (earlier.tasks, earlier.networks)
-    fits = set(net.tasks) <= set(earlier.tasks) if name != TWO_VIEWS else outputs == (net.tasks, net.networks)
-    if (recipe["model"], earlier.front) != (WHOLE if name == TWO_VIEWS else name, net.front) or not fits:
+    if (recipe["model"], earlier.front) != (name, net.front) or not set(net.tasks) <= set(earlier.tasks):
         what = f"{recipe['model']} for {', '.join(earlier.tasks)} with front {earlier.front}"
         raise ConfigError(f"{run} is a {what}; start from another run")
-    into = net.backbone.whole if name == TWO_VIEWS else net.backbone
-    own = into.state_dict()
+    own = net.backbone.state_dict()
     fitting = {key: value for key, value in earlier.backbone.state_dict().items() if own[key].shape == value.shape}
-    into.load_state_dict(fitting, strict=False)
+    net.backbone.load_state_dict(fitting, strict=False)

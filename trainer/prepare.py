@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import shlex
 from collections.abc import Sequence
@@ -17,7 +16,6 @@ from streamfilter.errors import ConfigError
 from trainer.augment import AREA
 from trainer.balance import TopUp, class_weights
 from trainer.dataset import LabelTable, Row, label_array, merge, refuse_test, split_sources, target_array
-from trainer.places.network import TWO_VIEWS
 from trainer.runs import TrainConfig, sha256
 
 
@@ -100,8 +98,6 @@ def prepare(
         added = [row for task in config.tasks for row in _top_up(config, task, ours, out, weights_dir)]
     training = merge([*natural, *added])
     if config.target == "confidence":
-        if config.model == TWO_VIEWS:
-            training = [row for row in training if _has_detectors(row, networks)]
         targets = target_array(training, config.tasks, networks)
         weights = _shared_weights(len(config.tasks), networks)
     else:
@@ -123,12 +119,6 @@ def _top_up(
     key = " ".join([str(config.seed), str(config.holdout), str(AREA), *(sha256(table.path) for table in mine)])
     path = out / f"balance-{task}.parquet"
     return TopUp(mine, config.tasks, config.seed, config.balance_rounds, path, key, weights_dir).run()
-
-
-def _has_detectors(row: Row, networks: Sequence[tuple[str, str]]) -> bool:
-    """Whether a detector's confidence is known: the larger view learns nothing else."""
-    pairs = zip(networks, row.confidences, strict=True)
-    return any(task == "detection" and not math.isnan(confidence) for (task, _), confidence in pairs)
 
 
 def _without(rows: Sequence[Row], held: set[str]) -> tuple[Row, ...]:

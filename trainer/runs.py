@@ -19,7 +19,7 @@ import torch
 from streamfilter.errors import ConfigError, InputNotFoundError, ModelError, OutputError
 from trainer.efficientnet import BLOCKS, GRAIN
 from trainer.models import LITE, WHOLE
-from trainer.places.network import PLACES
+from trainer.places.network import CENTRED
 from trainer.rounding import FLOAT16, WEIGHTS
 from trainer.weights import read_tensors
 
@@ -99,13 +99,13 @@ class TrainConfig:
             "labels must name a folder": bool(self.labels),
             "tasks must be distinct and not empty": 0 < len(self.tasks) == len(set(self.tasks)),
             f"input size {self.input_size} outside 16-1024": 16 <= self.input_size <= 1024,
-            f"{self.model} wants views of a multiple of {GRAIN} pixels": self.model not in (LITE, WHOLE, *PLACES)
+            f"{self.model} wants views of a multiple of {GRAIN} pixels": self.model not in (LITE, WHOLE, CENTRED)
             or (self.patch or self.input_size) % GRAIN == 0,
             f"frozen {self.frozen} outside 0-{BLOCKS}": 0 <= self.frozen <= BLOCKS,
             f"only {LITE} has blocks to freeze": not self.frozen or self.model == LITE,
-            f"{self.model} learns confidences: use --target confidence": self.model not in PLACES
+            f"{self.model} learns confidences: use --target confidence": self.model != CENTRED
             or self.target == "confidence",
-            f"{self.model} looks at whole views, once: use --room 1 and no --patch": self.model not in PLACES
+            f"{self.model} looks at whole views, once: use --room 1 and no --patch": self.model != CENTRED
             or (self.room == 1 and not self.patch),
             f"patch {self.patch} over the input size {self.input_size}": 0 <= self.patch <= self.input_size,
             f"epochs {self.epochs} under 1": self.epochs >= 1,

@@ -21,7 +21,7 @@ from trainer.efficientnet import Lite
 from trainer.loop import Loop
 from trainer.models import FRONTS, INITS, MODELS, UtilityNet, build
 from trainer.places.loop import PlacesLoop
-from trainer.places.network import PLACES
+from trainer.places.network import CENTRED
 from trainer.prepare import prepare
 from trainer.rounding import WEIGHTS, round_weights
 from trainer.runs import OPTIMIZERS, TARGETS, RunFolder, TrainConfig, command_line, completed, git_commit, sha256
@@ -79,7 +79,7 @@ def train(
             "run.json", {**_record(config, device, precision, command), "started_from": started_from, **record}
         )
         folder.write_json("split.json", data.sides())
-    kind = PlacesLoop if config.model in PLACES else Loop
+    kind = PlacesLoop if config.model == CENTRED else Loop
     loop = kind(config, data, folder, state, recipe, device, precision)
     if not loop.run():
         return False

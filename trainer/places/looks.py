@@ -15,12 +15,12 @@ import torch
 from torch import nn
 
 from trainer.models import UtilityNet
-from trainer.places.network import Looks, TwoViews
+from trainer.places.network import Centred, Looks
 from trainer.rivals.sessions import Session
 from trainer.views import Pictures, room
 
 OPSET = 18
-NAMES = ("fine", "middle", "coarse", "statistics", "base")
+NAMES = ("fine", "middle", "coarse", "statistics", "centre")
 Indices = Sequence[int] | npt.NDArray[np.int64]
 Halves = npt.NDArray[np.float16]
 
@@ -50,7 +50,7 @@ class RememberedLooks:
         return len(self.pictures)
 
     def batch(self, indices: Indices) -> Looks:
-        """`TwoViews.look` at these pictures, rounded to float16 and widened again.
+        """`Centred.look` at these pictures, rounded to float16 and widened again.
 
         Raises:
             PictureError: a picture cannot be read.
@@ -80,7 +80,7 @@ class RememberedLooks:
 
 
 class _Frozen(nn.Module):
-    def __init__(self, net: UtilityNet, backbone: TwoViews) -> None:
+    def __init__(self, net: UtilityNet, backbone: Centred) -> None:
         super().__init__()
         self.net, self.backbone = net, backbone
 
@@ -89,7 +89,7 @@ class _Frozen(nn.Module):
 
 
 def _graph(net: UtilityNet, shape: tuple[int, ...]) -> bytes:
-    assert isinstance(net.backbone, TwoViews)
+    assert isinstance(net.backbone, Centred)
     example = torch.zeros((2, *shape), dtype=torch.uint8, device=net.scale.device)
     buffer = io.BytesIO()
     training = net.training

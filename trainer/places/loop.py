@@ -1,4 +1,4 @@
-"""The training loop of `TwoViews`: over remembered looks, with maps of what detectors find beside the confidences."""
+"""The training loop of `Centred`: over remembered looks, with maps of what detectors find beside the confidences."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from trainer.loop import Batch, Loop, masked_cross_entropy
 from trainer.places.looks import RememberedLooks
-from trainer.places.network import STRIDE, TwoViews
+from trainer.places.network import STRIDE, Centred
 from trainer.places.objects import FoundObjects
 from trainer.prepare import TrainingData
 from trainer.views import Pictures, prefetch
@@ -43,9 +43,9 @@ class PlacesLoop(Loop):
             return np.concatenate([logits.cpu().numpy() for logits in answers])
 
     @property
-    def _backbone(self) -> TwoViews:
+    def _backbone(self) -> Centred:
         backbone = self.state.net.backbone
-        assert isinstance(backbone, TwoViews)
+        assert isinstance(backbone, Centred)
         return backbone
 
     def _batch(self, chosen: npt.NDArray[np.int64], rng: np.random.Generator) -> Batch:
@@ -55,8 +55,7 @@ class PlacesLoop(Loop):
     def _answer(self, shown: tuple[torch.Tensor, ...], labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         *looks, maps = shown
         logits, chart = self._backbone.answer(tuple(looks))
-        learned = torch.where(self._backbone.learns > 0, labels, torch.nan)
-        return logits, masked_cross_entropy(logits, learned, self.class_weights) + WEIGHT * map_loss(chart, maps)
+        return logits, masked_cross_entropy(logits, labels, self.class_weights) + WEIGHT * map_loss(chart, maps)
 
 
 def map_loss(chart: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:

@@ -1,18 +1,14 @@
-"""The whole published network seen twice: small, as it was taught, and larger, with a map of its places on top."""
+"""A published network that looks twice: at the centre, as it was taught, and at the whole, with a map of places."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import torch
 from torch import nn
 from torch.nn.functional import avg_pool2d, interpolate, max_pool2d, relu6
 
-from streamfilter.spec import centre_side
 from trainer.efficientnet import FAR, STAGES, WholeLite
 
-TWO_VIEWS, CENTRED = "lite0_places", "lite0_centred"
-PLACES = (TWO_VIEWS, CENTRED)
+CENTRED = "lite0_centred"
 FINE, MIDDLE, COARSE = 4, 10, 15
 """Blocks after which the places take up features: strides of 8, 16 and 32 pixels."""
 STRIDE = 16
@@ -28,20 +24,20 @@ RARE = -3.0
 Looks = tuple[torch.Tensor, ...]
 
 
-class TwoViews(nn.Module):
-    """A finished `WholeLite`, left as it is, corrected for some outputs by what a larger view shows.
+class Centred(nn.Module):
+    """The published network, left as it is, looks twice: at the centre as classifiers do, and at the whole frame.
 
-    The map has a channel an output: how sure a labelling detector is there of an object that it finds rightly. Its
-    surest places, its features and the statistics of the larger view lead to the correction.
+    What passes through it at the centre leads to a first answer; what the whole frame shows corrects it. There, a map
+    has a channel an output: how sure a labelling detector is at each place of an object that it finds rightly. Its
+    surest places, its features and the statistics of the whole frame lead to the correction.
 
-    (N, 3, S, S) float32 RGB in 0-1, S a multiple of 32 -> (N, outputs) logits.
+    (N, 3, S + C, S) float32 RGB in 0-1, S a multiple of 32, the centre below the whole, see
+    `streamfilter.preprocess.shrink` -> (N, outputs) logits.
     """
-
-    learned: torch.Tensor
 
     def __init__(self, outputs: int) -> None:
         super().__init__()
-        self.whole = WholeLite(outputs).requires_grad_(False)
+        self.whole = WholeLite(outputs)
         widths = [width for count, *_, width in STAGES for _ in range(count)]
         self.fine = nn.Sequential(nn.Conv2d(2 * widths[FINE], WIDTH, 1, bias=False), nn.BatchNorm2d(WIDTH))
         self.middle = nn.Sequential(nn.Conv2d(widths[MIDDLE], WIDTH, 1, bias=False), nn.BatchNorm2d(WIDTH))
@@ -49,38 +45,13 @@ class TwoViews(nn.Module):
         self.mix = nn.Sequential(_separable(WIDTH), _separable(WIDTH))
         self.map = nn.Conv2d(WIDTH, outputs, 1)
         nn.init.constant_(self.map.bias, RARE)  # type: ignore[arg-type]
-        seen = 2 * WIDTH + 3 * outputs + self.statistics
+        seen = 2 * WIDTH + 3 * outputs + int(self.whole.head[1].in_features)
         self.scale = Standard(seen, affine=False)
         self.head = nn.Sequential(
             nn.Dropout(DROPOUT), nn.Linear(seen, HIDDEN), nn.ReLU(), nn.Dropout(DROPOUT), nn.Linear(HIDDEN, outputs)
         )
         nn.init.zeros_(self.head[-1].weight)
         nn.init.zeros_(self.head[-1].bias)
-        self.register_buffer("learned", torch.ones(outputs))
-
-    @property
-    def learns(self) -> torch.Tensor:
-        """(outputs,) which outputs are learned; the others are finished."""
-        return self.learned
-
-    @property
-    def statistics(self) -> int:
-        """How many statistics of a view the whole network reads."""
-        return int(self.whole.head[1].in_features)
-
-    def correct(self, outputs: Sequence[bool]) -> None:
-        """Set which outputs the larger view may correct; the others stay the whole network's."""
-        self.learned.copy_(torch.tensor(outputs, dtype=torch.float32))
-
-    def base(self, look: torch.Tensor) -> torch.Tensor:
-        """(N, outputs) logits that the larger view corrects, from the last of the looks."""
-        return look
-
-    def train(self, mode: bool = True) -> TwoViews:
-        """Set the mode of what learns; the whole network stays as it is."""
-        super().train(mode)
-        self.whole.eval()
-        return self
 
     def forward(self, planes: torch.Tensor) -> torch.Tensor:
         """Logits of a batch."""
@@ -90,24 +61,20 @@ class TwoViews(nn.Module):
         """What stays the same however long one trains.
 
         Args:
-            planes: (N, 3, S, S) float32, RGB, 0-1.
+            planes: (N, 3, S + C, S) float32, RGB, 0-1.
 
         Returns:
-            Features of the larger view at S / 16, S / 16 and S / 32, its (N, D) statistics, and the (N, outputs) logits
-            of the small view.
+            Features of the whole frame at S / 16, S / 16 and S / 32, its (N, D) statistics, and those of the centre.
         """
-        side = centre_side(int(planes.shape[-1]))
-        small = interpolate(planes, (side, side), mode="bilinear", align_corners=False)
-        return *self._larger(planes), self.whole(small)
-
-    def _larger(self, planes: torch.Tensor) -> Looks:
-        statistics, after = self.whole.look(planes)
+        size = int(planes.shape[-1])
+        side = int(planes.shape[-2]) - size
+        statistics, after = self.whole.look(planes[:, :, :size])
         fine = torch.cat((avg_pool2d(after[FINE], 2), max_pool2d(after[FINE], 2)), 1)
-        return fine, after[MIDDLE], after[COARSE], statistics
+        return fine, after[MIDDLE], after[COARSE], statistics, self.whole.seen(planes[:, :, size:, :side])
 
     def answer(self, looks: Looks) -> tuple[torch.Tensor, torch.Tensor]:
         """What is learned: (N, outputs) logits and the (N, outputs, S / 16, S / 16) map of logits."""
-        fine, middle, coarse, statistics, base = looks
+        fine, middle, coarse, statistics, centre = looks
         far = interpolate(self.coarse(coarse), scale_factor=2.0, mode="nearest")
         features = self.mix(relu6(self.fine(fine) + self.middle(middle) + far))
         chart = self.map(features)
@@ -125,47 +92,7 @@ class TwoViews(nn.Module):
             1,
         )
         correction = self.head(self.scale(seen).clamp(-FAR, FAR))
-        return self.base(base) + self.learned * correction, chart
-
-
-class Centred(TwoViews):
-    """The published network sees the centre as classifiers do, under a head that learns, and the whole frame as above.
-
-    (N, 3, S + C, S) float32 RGB in 0-1, the centre below the whole, see `streamfilter.preprocess.shrink` -> (N,
-    outputs) logits.
-    """
-
-    def __init__(self, outputs: int) -> None:
-        super().__init__(outputs)
-        self.whole.head.requires_grad_(True)
-
-    @property
-    def learns(self) -> torch.Tensor:
-        """(outputs,) which outputs are learned: all."""
-        return torch.ones_like(self.learned)
-
-    def base(self, look: torch.Tensor) -> torch.Tensor:
-        """(N, outputs) logits from what passes through the network at the centre."""
-        return self.whole.judge(look)
-
-    def train(self, mode: bool = True) -> Centred:
-        """Set the mode of what learns; the published layers stay as they are."""
-        super().train(mode)
-        self.whole.train(mode)
-        return self
-
-    def look(self, planes: torch.Tensor) -> Looks:
-        """What stays the same however long one trains.
-
-        Args:
-            planes: (N, 3, S + C, S) float32, RGB, 0-1.
-
-        Returns:
-            Features of the whole frame at S / 16, S / 16 and S / 32, its (N, D) statistics, and those of the centre.
-        """
-        size = int(planes.shape[-1])
-        side = int(planes.shape[-2]) - size
-        return *self._larger(planes[:, :, :size]), self.whole.seen(planes[:, :, size:, :side])
+        return self.whole.judge(centre) + correction, chart
 
     def load_published(self, state: dict[str, torch.Tensor]) -> None:
         """Take the weights of the PyTorch release.

@@ -103,7 +103,8 @@ def train_step(recipe: Recipe, place: Place) -> TrainStep:
     """
     labels = tuple((place.work / name).as_posix() for name in recipe.train["labels"])
     init = {"init": place.init(recipe.train["init"])} if "init" in recipe.train else {}
-    config = TrainConfig(**{**recipe.train, **init, "labels": labels})
+    cache = {"cache_dir": str(place.work / recipe.train["cache_dir"])} if "cache_dir" in recipe.train else {}
+    config = TrainConfig(**{**recipe.train, **init, **cache, "labels": labels})
     tables = (label_step(table, place) for table in recipe.labels if table.out in recipe.train["labels"])
     learned = tuple(table for table in tables if table.job.task in config.tasks)
     return TrainStep(config, place.work / "runs" / recipe.about.name, place.weights_dir, learned)

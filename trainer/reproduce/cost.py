@@ -23,7 +23,7 @@ from trainer.models import UtilityNet, build
 from trainer.networks import load_network
 from trainer.parts import Parts
 from trainer.pictures import list_items, read_picture
-from trainer.places.network import PLACES, TWO_VIEWS, TwoViews
+from trainer.places.network import CENTRED, Centred
 from trainer.recipe.steps import LabelStep, Step, TrainStep
 from trainer.reproduce.steps import EvaluateStep, JudgeStep, ScoreStep
 from trainer.rivals import RIVALS, Case, Classifier
@@ -163,7 +163,7 @@ def _training_step(config: TrainConfig) -> Callable[[], None]:
 def _answer(net: UtilityNet, images: torch.Tensor) -> Callable[[], torch.Tensor]:
     """What is done of a network in every step: looking is not, where looks are remembered."""
     backbone = net.backbone
-    if not isinstance(backbone, TwoViews):
+    if not isinstance(backbone, Centred):
         return lambda: net.all_logits(images)
     with torch.no_grad():
         looks = backbone.look(net.planes(images))
@@ -232,11 +232,9 @@ def _of_training(step: TrainStep, meter: Meter) -> float:
     begun = folder.load_checkpoint()["epoch"] if folder.checkpoint_path.is_file() else 0
     epochs = max(0, config.epochs - begun)
     makings = (learned + held) * (1 + (epochs - 1) * (1 - remembered)) if epochs else held
-    if config.model in PLACES:
-        detected = [job for job in jobs if job.task == "detection"]
-        share = (sum(number for _, number in _rows(detected).values()) + _pristine(detected)) / count
-        looked = (share if config.model == TWO_VIEWS else 1.0) * learned
-        return epochs * looked * meter.training(config) + (looked + held) * (meter.answer(config) + make / _at_once(2))
+    if config.model == CENTRED:
+        looks = (learned + held) * (meter.answer(config) + make / _at_once(2))
+        return looks + epochs * learned * meter.training(config)
     looks = epochs * (learned * meter.training(config) + held * meter.answer(config)) + held * meter.answer(config)
     return looks + makings * make / _at_once(2)
 
