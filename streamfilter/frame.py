@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -139,6 +140,8 @@ class Frame:
     """The file's own JPEG bytes, to pass through untouched; None when the source was not JPEG."""
     rotation_degrees: int = 0
     """Counter-clockwise turn, a multiple of 90, that makes `native` upright; 0 for `array`."""
+    pixel_aspect: Fraction | None = None
+    """Width of a pixel of `native` over its height, as coded; None when not said: then pixels are taken for square."""
     problem: str | None = None
     """Why it could not be decoded, one line; None when it could."""
     name: str | None = field(default=None)

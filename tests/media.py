@@ -59,6 +59,7 @@ def write_video(
     pts: Sequence[int] | None = None,
     time_base: Fraction | None = None,
     rotation_degrees: int = 0,
+    pixel_aspect: Fraction | None = None,
     movflags: str = "",
     options: dict[str, str] | None = None,
 ) -> Path:
@@ -73,6 +74,7 @@ def write_video(
         pts: presentation times in units of `time_base`; None = 0, 1, 2 ... over `fps`.
         time_base: seconds a unit; None = 1 / fps.
         rotation_degrees: display matrix that asks players for this counter-clockwise turn.
+        pixel_aspect: width of a pixel over its height; None = not said.
         movflags: of the MP4 muxer, such as `faststart`.
         options: of the encoder.
 
@@ -86,6 +88,8 @@ def write_video(
         stream.pix_fmt = pix_fmt
         stream.codec_context.time_base = base
         stream.time_base = base
+        if pixel_aspect is not None:
+            stream.codec_context.sample_aspect_ratio = pixel_aspect
         if rotation_degrees:
             stream.set_display_rotation(rotation_degrees)
         for index, picture in enumerate(pictures):

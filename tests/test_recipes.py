@@ -53,7 +53,7 @@ def kit(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_repository_has_the_recipes():
-    assert {path.stem for path in RECIPES} >= {"paper", "large", "default", "resnet18", "whole", "accurate"}
+    assert {path.stem for path in RECIPES} >= {"paper", "large", "default", "resnet18", "accurate"}
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)

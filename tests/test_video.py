@@ -89,6 +89,13 @@ def test_time_starts_where_the_container_starts(tmp_path: Path) -> None:
     assert [frame.pts_seconds for frame in read(path)[0]] == [5.0, 5.04, 5.08]
 
 
+def test_the_shape_of_pixels_is_told(tmp_path: Path) -> None:
+    square = write_video(tmp_path / "square.mp4", moving_pictures(1))
+    assert read(square)[0][0].pixel_aspect in (None, 1)
+    wide = write_video(tmp_path / "wide.mp4", moving_pictures(1), pixel_aspect=Fraction(16, 11))
+    assert read(wide)[0][0].pixel_aspect == Fraction(16, 11)
+
+
 @pytest.mark.parametrize("degrees", [0, 90, 180, 270])
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
 def test_display_rotation_makes_the_frame_upright(tmp_path: Path, suffix: str, degrees: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -55,6 +56,15 @@ def write(path: Path, frames: list[Frame], options: SinkOptions | None = None) -
 def read(path: Path) -> list[av.VideoFrame]:
     with av.open(str(path)) as container:
         return list(container.decode(video=0))
+
+
+@pytest.mark.parametrize("suffix", [suffix for suffix in SUFFIXES if suffix != ".webm"])
+@pytest.mark.parametrize(("turn", "wanted"), [(0, Fraction(16, 11)), (90, Fraction(11, 16))])
+def test_pixels_keep_their_shape(tmp_path: Path, suffix: str, turn: int, wanted: Fraction) -> None:
+    path = tmp_path / f"out{suffix}"
+    write(path, [replace(decoded(0, 0.0), pixel_aspect=Fraction(16, 11), rotation_degrees=turn)])
+    with av.open(str(path)) as container:
+        assert container.streams.video[0].sample_aspect_ratio == wanted
 
 
 def times(path: Path) -> list[float]:

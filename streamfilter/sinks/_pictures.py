@@ -30,6 +30,8 @@ class Picture:
     range: int
     primaries: int
     transfer: int
+    aspect: Fraction
+    """Width of a pixel over its height."""
 
 
 def upright(frame: Frame) -> av.VideoFrame:
@@ -41,12 +43,17 @@ def upright(frame: Frame) -> av.VideoFrame:
     return av.VideoFrame.from_ndarray(frame.rgb, format="rgb24")
 
 
-def common(source: av.VideoFrame) -> Picture:
-    """What later frames are made to match."""
-    width, height = even(source.width), even(source.height)
+def common(frame: Frame, source: av.VideoFrame) -> Picture:
+    """What later frames are made to match; `source` is the frame as `upright` gives it."""
+    width, height, aspect = even(source.width), even(source.height), _aspect(frame)
     if source.format.is_rgb:
-        return Picture(width, height, BT709, LIMITED, UNSPECIFIED, UNSPECIFIED)
-    return Picture(width, height, source.colorspace, _range(source), source.color_primaries, source.color_trc)
+        return Picture(width, height, BT709, LIMITED, UNSPECIFIED, UNSPECIFIED, aspect)
+    return Picture(width, height, source.colorspace, _range(source), source.color_primaries, source.color_trc, aspect)
+
+
+def _aspect(frame: Frame) -> Fraction:
+    coded = frame.pixel_aspect or Fraction(1)
+    return coded if frame.rotation_degrees % 180 == 0 else 1 / coded
 
 
 def _range(source: av.VideoFrame) -> int:

@@ -67,6 +67,7 @@ class Encoder:
             options=settings,
         )
         self._stream.codec_context.pix_fmt = PIXEL_FORMAT
+        self._stream.codec_context.sample_aspect_ratio = shape.aspect
         self._stream.codec_context.flags |= av.codec.context.Flags.global_header
         self._container.start_encoding()
         self._key_at: int | None = None

@@ -91,7 +91,7 @@ class RtspSink(KeptFramesSink):
             log.info("%s: frames are %dx%d now, a new session begins", self._where, width, height)
             self._hang_up()
         if self._encoder is None:
-            self._encoder = Encoder(common(upright(frame)), min(51, self._options.crf))
+            self._encoder = Encoder(common(frame, upright(frame)), min(51, self._options.crf))
         if self._connect is None:
             self._connect = Connect(self._address, self._encoder.description(self._address.host))
             self._connect.wait(0 if self._failures else FIRST_CONNECT_SECONDS)

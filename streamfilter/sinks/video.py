@@ -29,8 +29,8 @@ class VideoSink(KeptFramesSink):
     """Encodes kept frames with their source's own time stamps; one that has no clock comes 1/25 s after the last.
 
     Frames that the decoder gave as yuv420p go to the encoder without a copy or a conversion. The first frame sets the
-    size (made even) and the colour tags; later frames are scaled and converted to it. The file appears under its name
-    when it is closed, and not at all when no frame was kept.
+    size (made even), the shape of pixels and the colour tags; later frames are scaled and converted to it. VP8 and VP9
+    know square pixels only. The file appears under its name when it is closed, and not at all when no frame was kept.
 
     Args:
         target: `.mp4`, `.mkv`, `.mov`, `.webm` or `.ts`.
@@ -62,7 +62,7 @@ class VideoSink(KeptFramesSink):
         with self._encoding():
             source = upright(frame)
             if self._output is None:
-                self._output = self._open(common(source))
+                self._output = self._open(common(frame, source))
             container, stream, shape = self._output
             self._tell_size(frame, shape)
             with stamped(converted(source, shape, self._scaler), self._clock.tick(frame)) as picture:
@@ -100,6 +100,7 @@ class VideoSink(KeptFramesSink):
         context = stream.codec_context
         context.colorspace, context.color_range = shape.matrix, shape.range
         context.color_primaries, context.color_trc = shape.primaries, shape.transfer
+        context.sample_aspect_ratio = shape.aspect
         return container, stream, shape
 
     def _tell_size(self, frame: Frame, shape: Picture) -> None:

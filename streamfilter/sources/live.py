@@ -214,7 +214,7 @@ class LiveSource:
         rotation = round(native.rotation / 90) * 90 % 360
         return Frame(
             self.name, self._next_index(), seconds, native=native, rotation_degrees=rotation,
-            arrived_seconds=arrived, signs=signs,
+            arrived_seconds=arrived, signs=signs, pixel_aspect=connection.stream.sample_aspect_ratio,
         )  # fmt: skip
 
     def _unreadable(self, problem: str) -> Frame:

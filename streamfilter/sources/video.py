@@ -167,7 +167,10 @@ class VideoSource:
         pts_seconds = None if native.pts is None else float(native.pts * self._tick_seconds)
         self._colours.mend(native)
         rotation = round(native.rotation / 90) * 90 % 360
-        return Frame(self.name, self._next_index(), pts_seconds, native=native, rotation_degrees=rotation)
+        return Frame(
+            self.name, self._next_index(), pts_seconds, native=native, rotation_degrees=rotation,
+            pixel_aspect=self._stream.sample_aspect_ratio,
+        )  # fmt: skip
 
     def _problem(self, problem: str) -> Frame:
         return Frame(self.name, self._next_index(), problem=f"cannot be decoded: {problem}")
