@@ -182,6 +182,8 @@ def build(
         backbone: nn.Module = OURS[name](outputs)
     else:
         backbone = torchvision.models.get_model(name, weights=None, num_classes=outputs)
+    if isinstance(backbone, Centred):
+        backbone.correct([task == "detection" for task in (*tasks, *(of for of, _ in networks))])
     if isinstance(backbone, tuple(OURS.values())):
         if starts_ready:
             load_authors(backbone, Path(init) if is_file else lite_weights(weights_dir))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 from torch.nn.functional import avg_pool2d, interpolate, max_pool2d, relu6
@@ -27,13 +29,15 @@ Looks = tuple[torch.Tensor, ...]
 class Centred(nn.Module):
     """The published network, left as it is, looks twice: at the centre as classifiers do, and at the whole frame.
 
-    What passes through it at the centre leads to a first answer; what the whole frame shows corrects it. There, a map
+    What passes through it at the centre leads to a first answer; what the whole frame shows corrects some. There, a map
     has a channel an output: how sure a labelling detector is at each place of an object that it finds rightly. Its
     surest places, its features and the statistics of the whole frame lead to the correction.
 
     (N, 3, S + C, S) float32 RGB in 0-1, S a multiple of 32, the centre below the whole, see
     `streamfilter.preprocess.shrink` -> (N, outputs) logits.
     """
+
+    corrected: torch.Tensor
 
     def __init__(self, outputs: int) -> None:
         super().__init__()
@@ -52,6 +56,11 @@ class Centred(nn.Module):
         )
         nn.init.zeros_(self.head[-1].weight)
         nn.init.zeros_(self.head[-1].bias)
+        self.register_buffer("corrected", torch.ones(outputs))
+
+    def correct(self, outputs: Sequence[bool]) -> None:
+        """Set which outputs the whole frame corrects; the others hear the centre alone."""
+        self.corrected.copy_(torch.tensor(outputs, dtype=torch.float32))
 
     def forward(self, planes: torch.Tensor) -> torch.Tensor:
         """Logits of a batch."""
@@ -92,7 +101,7 @@ class Centred(nn.Module):
             1,
         )
         correction = self.head(self.scale(seen).clamp(-FAR, FAR))
-        return self.whole.judge(centre) + correction, chart
+        return self.whole.judge(centre) + self.corrected * correction, chart
 
     def load_published(self, state: dict[str, torch.Tensor]) -> None:
         """Take the weights of the PyTorch release.
