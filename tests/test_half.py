@@ -10,21 +10,25 @@ import skimage.data
 from onnx import TensorProto, helper, numpy_helper
 
 from streamfilter.errors import ModelError
+from streamfilter.preprocess import shrink
 from streamfilter.scorer import Scorer, shipped_models
 from streamfilter.sessions.half import in_half
+from streamfilter.spec import ModelSpec
 from tests.models import brightness_model
 
 NAMES = ("astronaut", "coffee", "chelsea", "rocket")
 QUALITIES = (90, 30, 10, 3)
+ROUNDING = 0.01
+"""A utility moves by less; one nearer than this to its threshold may be decided on either way."""
 
 
-def photographs(side: int) -> list[np.ndarray]:
+def photographs(spec: ModelSpec) -> list[np.ndarray]:
     found = []
     for name in NAMES:
         picture = getattr(skimage.data, name)()
         for quality in QUALITIES:
             coded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-            found.append(cv2.resize(cv2.imdecode(coded, 1), (side, side), interpolation=cv2.INTER_AREA))
+            found.append(shrink(cv2.imdecode(coded, cv2.IMREAD_COLOR), spec.input_size, spec.fit))
     return found
 
 
@@ -33,12 +37,14 @@ def test_shipped_models_decide_the_same_in_float16(name: str) -> None:
     single, half = Scorer(name, "cpu", 1), Scorer(name, "cpu", 1, "fp16")
     assert half.spec == single.spec
     assert half.sha256 == single.sha256
-    images = photographs(single.spec.input_size)
+    images = photographs(single.spec)
     expected, scores = single.score(images), half.score(images)
     assert scores.dtype == np.float32
-    assert 0 < np.abs(scores - expected).max() <= 0.01
+    assert 0 < np.abs(scores - expected).max() <= ROUNDING
     thresholds = np.array([single.spec.thresholds[task] for task in single.spec.tasks])
-    np.testing.assert_array_equal(scores >= thresholds, expected >= thresholds)
+    decided = np.abs(expected - thresholds) > ROUNDING
+    assert decided.mean() > 0.9
+    np.testing.assert_array_equal((scores >= thresholds)[decided], (expected >= thresholds)[decided])
 
 
 @pytest.mark.parametrize("name", shipped_models())

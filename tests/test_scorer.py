@@ -84,8 +84,7 @@ def test_cuda_without_cuda_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", shipped_models())
 def test_every_shipped_model_loads_scores_and_has_its_card(name: str) -> None:
     scorer = Scorer(name, "cpu", 1)
-    size = scorer.spec.input_size
-    pictures = np.random.default_rng(0).integers(0, 256, (3, size, size, 3), np.uint8)
+    pictures = np.random.default_rng(0).integers(0, 256, (3, *scorer.spec.input_hw, 3), np.uint8)
     one_by_one = np.concatenate([scorer.score(pictures[index : index + 1]) for index in range(3)])
     np.testing.assert_allclose(scorer.score(pictures), one_by_one, atol=1e-4)
     assert scorer.spec.name == name
