@@ -101,7 +101,7 @@ class ModelSpec:
 
 
 def centre_side(size: int) -> int:
-    """Side of the centre that stands below a frame stretched to `size`, or of a small view beside it, pixels."""
+    """Side of the centre that stands below a frame stretched to `size`, pixels."""
     return max(CENTRE_GRAIN, round(CENTRE_SHARE * size / CENTRE_GRAIN) * CENTRE_GRAIN)
 
 
