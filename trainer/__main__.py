@@ -10,7 +10,7 @@ import click
 
 from streamfilter.errors import StreamFilterError
 
-ROOMS = ("label", "train", "evaluate", "judge", "score", "sheet", "kit", "causes", "recipe", "reproduce")
+ROOMS = ("label", "teach", "train", "evaluate", "judge", "score", "sheet", "kit", "causes", "recipe", "reproduce")
 
 
 class RoomGroup(click.Group):

@@ -15,7 +15,8 @@ import pyarrow as pa
 
 from streamfilter.distort import Distortion
 from streamfilter.errors import InputError, InputNotFoundError
-from trainer.tables import derive, metadata_of, read_table
+from trainer.tables import TAUGHT, derive, metadata_of, read_table
+from trainer.taught import FILE, confidences, read_taught
 
 PRISTINE_QUALITY = 101
 
@@ -56,12 +57,12 @@ class Row:
 
 @dataclass(frozen=True, eq=False)
 class LabelTable:
-    """One task's table of derived labels."""
+    """One task's table of derived labels, or a taught table of all tasks."""
 
     path: Path
     """The Parquet file, as the caller named its folder."""
     task: str
-    """The task it labels."""
+    """The task it labels, or `taught`."""
     metadata: Mapping[str, Any]
     """What it was made from, as in `tables.metadata_of`."""
     rows: tuple[Row, ...]
@@ -81,10 +82,10 @@ def network_names(folders: Sequence[str | Path], tasks: Sequence[str]) -> tuple[
 def load_tables(
     folders: Sequence[str | Path], tasks: Sequence[str], networks: Sequence[tuple[str, str]] = ()
 ) -> list[LabelTable]:
-    """Every label table of these tasks in these folders.
+    """Every label table of these tasks in these folders, and the taught ones.
 
     Args:
-        folders: folders with `<task>.parquet` files.
+        folders: folders with `<task>.parquet` files, or `taught.parquet`.
         tasks: the tasks, in the order of the labels.
         networks: (task, network) whose confidences the rows carry, in their order.
 
@@ -98,6 +99,8 @@ def load_tables(
             raise InputNotFoundError(f"{folder} is not a folder; make labels with `python -m trainer label`")
         paths = [folder / f"{task}.parquet" for task in tasks]
         found += [load_table(path, tasks, networks) for path in paths if path.exists()]
+        if (folder / FILE).exists():
+            found.append(load_taught(folder / FILE, tasks, networks))
     missing = sorted(set(tasks) - {table.task for table in found})
     if missing:
         raise InputNotFoundError(
@@ -117,6 +120,25 @@ def load_table(path: Path, tasks: Sequence[str], networks: Sequence[tuple[str, s
     if metadata["task"] != path.stem:
         raise InputError(f"{path} holds labels of {metadata['task']}; rename it {metadata['task']}.parquet")
     return LabelTable(path, path.stem, metadata, tuple(rows_of(table, tasks, networks)))
+
+
+def load_taught(path: Path, tasks: Sequence[str], networks: Sequence[tuple[str, str]] = ()) -> LabelTable:
+    """One taught table: no labels, but what a trained network says that these networks would.
+
+    Raises:
+        InputError: it is not a taught table.
+    """
+    table = read_taught(path)
+    metadata = metadata_of(table, path)
+    images, unlabelled = Path(metadata["images"]), (math.nan,) * len(tasks)
+    rows = (_taught_row(record, images, unlabelled, confidences(record, networks)) for record in table.to_pylist())
+    return LabelTable(path, TAUGHT, metadata, tuple(rows))
+
+
+def _taught_row(record: Mapping[str, Any], images: Path, labels: Labels, answers: Labels) -> Row:
+    distortion = Distortion(record["distortion"], record["strength"])
+    names = ("picture", "content_hash", "split")
+    return Row(images, *(record[name] for name in names), distortion, record["augmentation"], labels, answers)
 
 
 def rows_of(table: pa.Table, tasks: Sequence[str], networks: Sequence[tuple[str, str]] = ()) -> list[Row]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -17,16 +16,16 @@ import click
 import pyarrow as pa
 
 from streamfilter.digest import file_sha256
-from streamfilter.distort import JPEG_QUALITIES, Distortion, draw, parse
+from streamfilter.distort import JPEG_QUALITIES, Distortion, parse
 from streamfilter.errors import ConfigError, PictureError
 from streamfilter.spec import TASKS
-from trainer.augment import LARGEST_SEED
 from trainer.networks import Network, load_network
 from trainer.outcomes import Row, in_order, progress, rows_of
 from trainer.parts import Parts
 from trainer.pictures import Item, list_items, read_picture
 from trainer.relabel import augment_item, relabel
 from trainer.tables import metadata_of, read_table, schema
+from trainer.versions import kinds_of, seeds_of, versions_of
 
 PICTURES_PER_PART = 25
 REFERENCES = ("truth", "pristine")
@@ -124,31 +123,13 @@ def _settings(job: LabelJob, items: Sequence[Item], networks: Sequence[Network])
         "images": str(job.images.resolve()),
         "truth_sha256": job.truth and file_sha256(job.truth),
         "networks": [[network.name, network.sha256] for network in networks],
-        "distortions": [[kind, None] for kind in kinds_of(job)]
+        "distortions": [[kind, None] for kind in kinds_of(job.distortions)]
         if job.sample
         else [[distortion.kind, distortion.strength] for distortion in job.distortions],
         "split": job.split,
         "limit": job.limit,
         "pictures": [len(items), pictures],
     }
-
-
-def kinds_of(job: LabelJob) -> list[str]:
-    """The kinds of the job's distortions, each once."""
-    return list(dict.fromkeys(distortion.kind for distortion in job.distortions))
-
-
-def versions_of(job: LabelJob, content_hash: str, augmentation: int = 0) -> tuple[Distortion, ...]:
-    """What is done to the picture of this content, augmented with this seed (0 for none)."""
-    seed = f"{content_hash} {augmentation}" if augmentation else content_hash
-    return draw(kinds_of(job), job.sample, seed) if job.sample else job.distortions
-
-
-def seeds_of(job: LabelJob, content_hash: str) -> list[int]:
-    """The seeds that the picture of this content is augmented with, from 1; only 0, none, where it stays itself."""
-    if not job.augmented:
-        return [0]
-    return [1 + zlib.crc32(f"{content_hash} {count}".encode()) % LARGEST_SEED for count in range(job.augmented)]
 
 
 def _metadata(
@@ -181,9 +162,11 @@ def _write_parts(
         except PictureError as error:
             return error
         rows = []
-        for seed in seeds_of(job, content_hash):
+        for seed in seeds_of(job.augmented, content_hash):
             shown = augment_item(item, rgb, seed) if seed else (item, rgb)
-            rows += rows_of(*shown, content_hash, versions_of(job, content_hash, seed), networks, seed)
+            rows += rows_of(
+                *shown, content_hash, versions_of(job.distortions, job.sample, content_hash, seed), networks, seed
+            )
         return rows
 
     items = (item for index in left for item in chunks[index])
@@ -205,7 +188,8 @@ def _part(task: str, answers: Iterable[list[Row] | PictureError]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=schema(task, {"task": task, "skipped": skipped}))
 
 
-def _distortions(context: click.Context, option: click.Parameter, text: str) -> tuple[Distortion, ...]:
+def distortions_option(context: click.Context, option: click.Parameter, text: str) -> tuple[Distortion, ...]:
+    """Distortions of a command line, see `streamfilter.distort.parse`."""
     try:
         return parse(text)
     except ConfigError as error:
@@ -222,7 +206,7 @@ def _distortions(context: click.Context, option: click.Parameter, text: str) -> 
     "--distortions",
     default="jpeg=" + ",".join(map(str, JPEG_QUALITIES)),
     show_default=True,
-    callback=_distortions,
+    callback=distortions_option,
     help="Words KIND, KIND=STRENGTH,... or all; `python -m trainer sheet` shows them.",
 )
 @click.option("--sample", type=click.IntRange(1), help="Draw N of these kinds a picture, at random strengths.")

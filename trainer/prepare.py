@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from trainer.augment import AREA
 from trainer.balance import TopUp, class_weights
 from trainer.dataset import LabelTable, Row, label_array, merge, refuse_test, split_sources, target_array
 from trainer.runs import TrainConfig, sha256
+from trainer.tables import TAUGHT
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,6 +128,8 @@ def _without(rows: Sequence[Row], held: set[str]) -> tuple[Row, ...]:
 
 def label_command(table: LabelTable) -> str:
     """The command that makes this table, to be typed in the current folder."""
+    if table.task == TAUGHT:
+        return _teach_command(table)
     metadata = table.metadata
     settings = metadata["settings"]
     options = {
@@ -142,8 +145,28 @@ def label_command(table: LabelTable) -> str:
         "--limit": settings["limit"],
         "--out": table.path.parent.as_posix(),
     }
-    words = [str(word) for name, value in options.items() if value is not None for word in (name, value)]
-    return shlex.join(["python", "-m", "trainer", "label", *words])
+    return _typed_command("label", options)
+
+
+def _teach_command(table: LabelTable) -> str:
+    metadata = table.metadata
+    options = {
+        "--teacher": os.path.relpath(metadata["teacher"]),
+        "--images": os.path.relpath(metadata["images"]),
+        "--truth": metadata["truth"] and os.path.relpath(metadata["truth"]),
+        "--distortions": _typed_distortions(metadata["distortions"]),
+        "--sample": metadata["sample"],
+        "--augmented": metadata["augmented"],
+        "--split": metadata["settings"]["split"],
+        "--limit": metadata["settings"]["limit"],
+        "--out": table.path.parent.as_posix(),
+    }
+    return _typed_command("teach", options)
+
+
+def _typed_command(name: str, options: Mapping[str, Any]) -> str:
+    words = [str(word) for key, value in options.items() if value is not None for word in (key, value)]
+    return shlex.join(["python", "-m", "trainer", name, *words])
 
 
 def _typed_distortions(pairs: Sequence[Sequence[Any]]) -> str:

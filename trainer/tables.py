@@ -19,6 +19,8 @@ from trainer.operators import combine, combine_continuous, share_useful
 from trainer.utility import LEFT_OUT, NON_USEFUL, classification_utility, detection_utility
 
 METADATA_KEY = b"streamfilter"
+TAUGHT = "taught"
+"""Stands where a label table has its task, in one that a trained network made, see `trainer.taught`."""
 LEAST_SCORE = 0.05
 MOST_DETECTIONS = 100
 LATER_COLUMNS = ("correct_rank",)
@@ -96,7 +98,7 @@ def metadata_of(table: pa.Table | pa.Schema, where: object = "table") -> dict[st
     schema_ = table if isinstance(table, pa.Schema) else table.schema
     try:
         found: dict[str, Any] = json.loads((schema_.metadata or {})[METADATA_KEY])
-        known = found["task"] in _OF_TASK
+        known = found["task"] in (*_OF_TASK, TAUGHT)
     except (KeyError, ValueError, TypeError) as error:
         raise InputError(f"{where} is not a label table: its metadata lacks {METADATA_KEY.decode()}") from error
     if not known:

@@ -17,7 +17,7 @@ from trainer.runs import TrainConfig
 
 PICTURES = ("classification", "detection", "extra")
 KIT = "kit:"
-SECTIONS = ("recipe", "labels", "train", "export", "smoke")
+SECTIONS = ("recipe", "labels", "lessons", "train", "export", "smoke")
 JPEG = "jpeg=" + ",".join(map(str, JPEG_QUALITIES))
 
 
@@ -62,6 +62,28 @@ class Labels:
 
 
 @dataclass(frozen=True)
+class Lesson:
+    """One taught table."""
+
+    out: str
+    """Its folder under the work folder."""
+    teacher: str
+    """Name of the recipe whose run says what networks would."""
+    pictures: str
+    """The kit's pictures: `classification`, `detection` or `extra`."""
+    split: str | None = None
+    """Only this split; None for all."""
+    distortions: str = "all"
+    """As `python -m trainer teach` takes them."""
+    sample: int = 3
+    """Distortions drawn for each crop."""
+    limit: int | None = None
+    """Only the first so many pictures; None for all."""
+    augmented: int = 1
+    """Crops of each picture."""
+
+
+@dataclass(frozen=True)
 class Export:
     """The model file."""
 
@@ -83,6 +105,8 @@ class Recipe:
     """Fields of `TrainConfig`; folders and the initial weights as the file names them."""
     export: Export
     """The model file."""
+    lessons: tuple[Lesson, ...] = ()
+    """The taught tables."""
 
     def only(self, task: str) -> Recipe:
         """The same for one task alone, from the same weights, under names that end in the task.
@@ -93,11 +117,11 @@ class Recipe:
         tables = tuple(table for table in self.labels if table.task == task)
         if not tables:
             raise ConfigError(f"{self.about.name} labels no {task}; it labels {self.labels[0].task}")
-        outs = {table.out for table in tables}
+        outs = {one.out for one in (*tables, *self.lessons)}
         train = {**self.train, "tasks": (task,), "labels": tuple(out for out in self.train["labels"] if out in outs)}
         about = replace(self.about, name=f"{self.about.name}-{task}")
         model = self.export.model.removesuffix(".onnx")
-        return Recipe(about, tables, train, replace(self.export, model=f"{model}-{task}.onnx"))
+        return Recipe(about, tables, train, replace(self.export, model=f"{model}-{task}.onnx"), self.lessons)
 
 
 def load_recipe(path: Path, smoke: bool = False) -> Recipe:
@@ -116,8 +140,11 @@ def load_recipe(path: Path, smoke: bool = False) -> Recipe:
     problems += wrong + [f"recipe.{key} is empty" for key in ("name", "about") if about.get(key) == ""]
     labels, wrong = _labels(content.get("labels"))
     problems += wrong
-    train, wrong = _train("train", content.get("train", {}), [one["out"] for one in labels if "out" in one])
+    lessons, wrong = _lessons(content.get("lessons", []))
     problems += wrong
+    outs = [one["out"] for one in (*labels, *lessons) if "out" in one]
+    train, wrong = _train("train", content.get("train", {}), outs)
+    problems += wrong + [f"two tables have the out {out!r}" for out in _shared(labels, lessons)]
     export, wrong = check_table("export", content.get("export", {}), get_type_hints(Export), ("model",))
     problems += wrong + _wrong_export(export)
     small, wrong = _smoke(content.get("smoke", {}), train)
@@ -125,7 +152,8 @@ def load_recipe(path: Path, smoke: bool = False) -> Recipe:
     if problems:
         raise ConfigError("\n".join(f"{path}: {problem}" for problem in problems))
     tables = tuple(Labels(**one) for one in labels)
-    recipe = Recipe(About(**about), tables, train, Export(**export))
+    taught = tuple(Lesson(**one) for one in lessons)
+    recipe = Recipe(About(**about), tables, train, Export(**export), taught)
     return _smaller(recipe, small) if smoke else recipe
 
 
@@ -157,6 +185,26 @@ def _labels(given: object) -> tuple[list[dict[str, Any]], list[str]]:
         problems += [f"{where}.out is {good['out']!r}, which has a table of that task already"] if same else []
         tables.append(good)
     return tables, problems
+
+
+def _lessons(given: object) -> tuple[list[dict[str, Any]], list[str]]:
+    if not isinstance(given, list):
+        return [], ["[[lessons]] is not a list of tables"]
+    required = ("out", "teacher", "pictures")
+    lessons, problems = [], []
+    for index, lesson in enumerate(given, 1):
+        where = f"lessons[{index}]"
+        good, wrong = check_table(where, lesson, get_type_hints(Lesson), required, {"pictures": PICTURES})
+        problems += wrong + [f"{where}.{line}" for line in _wrong_labels({"networks": ("teacher",), **good})]
+        problems += [f"{where}.augmented is 0, expected at least 1"] if good.get("augmented") == 0 else []
+        lessons.append(good)
+    return lessons, problems
+
+
+def _shared(labels: Sequence[Mapping[str, Any]], lessons: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Folders of lessons that something else has as well."""
+    outs = [*{one["out"] for one in labels if "out" in one}, *(one["out"] for one in lessons if "out" in one)]
+    return sorted({out for out in outs if outs.count(out) > 1})
 
 
 def _wrong_labels(table: Mapping[str, Any]) -> list[str]:
@@ -224,5 +272,7 @@ def _smaller(recipe: Recipe, small: Mapping[str, Any]) -> Recipe:
     distortions = {"distortions": small["distortions"], "sample": None} if "distortions" in small else {}
     limit = {"limit": small["limit"]} if "limit" in small else {}
     tables = tuple(replace(table, **distortions, **limit) for table in recipe.labels)
+    kinds = {"distortions": small["distortions"], "sample": 2} if "distortions" in small else {}
+    lessons = tuple(replace(lesson, **kinds, **limit) for lesson in recipe.lessons)
     settings = {key: value for key, value in small.items() if key not in ("limit", "distortions")}
-    return replace(recipe, labels=tables, train={**recipe.train, **settings})
+    return replace(recipe, labels=tables, lessons=lessons, train={**recipe.train, **settings})

@@ -11,9 +11,10 @@ from streamfilter.distort import parse
 from streamfilter.errors import ConfigError, InputNotFoundError
 from trainer.label import LabelJob
 from trainer.networks.torchvision import NETWORKS
-from trainer.recipe.file import KIT, Labels, Recipe
-from trainer.recipe.steps import ExportStep, LabelStep, Step, TrainStep
+from trainer.recipe.file import KIT, Labels, Lesson, Recipe
+from trainer.recipe.steps import ExportStep, LabelStep, Step, TeachStep, TrainStep
 from trainer.runs import TrainConfig
+from trainer.teach import TeachJob
 
 TRUTH = {"classification": "labels.csv", "detection": "instances.json"}
 EXTRA_SPLITS = "pictures.json"
@@ -95,6 +96,19 @@ def label_step(table: Labels, place: Place) -> LabelStep:
     return LabelStep(job, table.distortions)
 
 
+def teach_step(lesson: Lesson, place: Place) -> TeachStep:
+    """The step that makes this taught table."""
+    images = place.kit / lesson.pictures
+    truth, split = images / TRUTH.get(lesson.pictures, EXTRA_SPLITS), lesson.split
+    if lesson.pictures not in TRUTH:
+        truth, split = (truth, split or "dev") if truth.is_file() else (None, split)
+    job = TeachJob(
+        place.work / "runs" / lesson.teacher, images, place.work / lesson.out, truth, parse(lesson.distortions),
+        lesson.sample, lesson.augmented, split, lesson.limit,
+    )  # fmt: skip
+    return TeachStep(job, lesson.distortions)
+
+
 def train_step(recipe: Recipe, place: Place) -> TrainStep:
     """The step that trains the recipe's network.
 
@@ -107,7 +121,8 @@ def train_step(recipe: Recipe, place: Place) -> TrainStep:
     config = TrainConfig(**{**recipe.train, **init, **cache, "labels": labels})
     tables = (label_step(table, place) for table in recipe.labels if table.out in recipe.train["labels"])
     learned = tuple(table for table in tables if table.job.task in config.tasks)
-    return TrainStep(config, place.work / "runs" / recipe.about.name, place.weights_dir, learned)
+    heard = tuple(teach_step(lesson, place) for lesson in recipe.lessons if lesson.out in recipe.train["labels"])
+    return TrainStep(config, place.work / "runs" / recipe.about.name, place.weights_dir, learned, heard)
 
 
 def export_step(recipe: Recipe, place: Place) -> ExportStep:
@@ -124,4 +139,5 @@ def recipe_steps(recipe: Recipe, place: Place) -> list[Step]:
         InputNotFoundError: the kit lacks the weights to start from.
     """
     labels = [label_step(table, place) for table in recipe.labels]
-    return [*labels, train_step(recipe, place), export_step(recipe, place)]
+    lessons = [teach_step(lesson, place) for lesson in recipe.lessons]
+    return [*labels, *lessons, train_step(recipe, place), export_step(recipe, place)]

@@ -15,6 +15,8 @@ from typing import Any, Protocol
 from streamfilter.errors import ModelError
 from trainer.label import LabelJob, label
 from trainer.runs import RunFolder, TrainConfig, completed, sha256
+from trainer.taught import FILE
+from trainer.teach import TeachJob, teach
 from trainer.train import train
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -81,6 +83,42 @@ class LabelStep:
 
 
 @dataclass(frozen=True)
+class TeachStep:
+    """A taught table."""
+
+    job: TeachJob
+    """What to teach, and by whom."""
+    distortions: str
+    """Those of the job, as typed."""
+
+    @property
+    def title(self) -> str:
+        return f"teach {self.job.out.as_posix()}"
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        job = self.job
+        options = {
+            "--teacher": job.teacher,
+            "--images": job.images,
+            "--truth": job.truth,
+            "--split": job.split,
+            "--distortions": self.distortions,
+            "--sample": job.sample,
+            "--augmented": job.augmented,
+            "--limit": job.limit,
+            "--out": job.out,
+        }
+        return ("trainer", "teach", *typed(options))
+
+    def done(self) -> bool:
+        return (self.job.out / FILE).is_file()
+
+    def run(self) -> list[str]:
+        return teach(self.job, show_progress=True)
+
+
+@dataclass(frozen=True)
 class TrainStep:
     """A training run."""
 
@@ -92,6 +130,8 @@ class TrainStep:
     """Folder of published weights; None to download them."""
     tables: tuple[LabelStep, ...]
     """What it learns from."""
+    lessons: tuple[TeachStep, ...] = ()
+    """What it hears from a teacher besides."""
 
     @property
     def title(self) -> str:
@@ -112,9 +152,9 @@ class TrainStep:
             return False
         checkpoint = folder.load_checkpoint()
         recipe = completed(checkpoint["recipe"])
-        known = {
-            path for table in self.tables for path in [table.job.out / f"{table.job.task}.parquet"] if path.is_file()
-        }
+        paths = {table.job.out / f"{table.job.task}.parquet" for table in self.tables}
+        paths |= {lesson.job.out / FILE for lesson in self.lessons}
+        known = {path for path in paths if path.is_file()}
         same = all(recipe.get(key) == value for key, value in self.config.recipe().items())
         return bool(checkpoint["calibrated"]) and same and set(recipe["label_sha256"]) == set(map(sha256, known))
 

@@ -17,22 +17,26 @@ from streamfilter.distort import KINDS, Distortion, apply
 from streamfilter.frame import RGB
 from streamfilter.preprocess import shrink
 from streamfilter.spec import input_hw
-from trainer.label import LabelJob, kinds_of
+from trainer.label import LabelJob
 from trainer.loop import masked_cross_entropy
 from trainer.models import UtilityNet, build
 from trainer.networks import load_network
 from trainer.parts import Parts
 from trainer.pictures import list_items, read_picture
 from trainer.places.network import CENTRED, Centred
-from trainer.recipe.steps import LabelStep, Step, TrainStep
+from trainer.recipe.steps import LabelStep, Step, TeachStep, TrainStep
 from trainer.reproduce.steps import EvaluateStep, JudgeStep, ScoreStep
 from trainer.rivals import RIVALS, Case, Classifier
 from trainer.runs import RunFolder, TrainConfig
+from trainer.tables import TAUGHT
+from trainer.teach import TeachJob
 from trainer.train import choose_device, choose_optimizer, choose_precision
+from trainer.versions import kinds_of
 
+Job = LabelJob | TeachJob
 SLOW_SECONDS = 0.3
 """A warm-up that took this long is no longer worth another call."""
-BATCH = 4
+BATCH = 16
 """Pictures of a measured training step."""
 PART = 25
 """Pictures of a finished part of a table."""
@@ -88,10 +92,10 @@ class Meter:
         middle = Distortion(kind, KINDS[kind].at(3))
         return self._once(("distortion", kind), lambda: timed(lambda: apply(self.picture, middle)))
 
-    def version(self, job: LabelJob) -> float:
+    def version(self, job: Job) -> float:
         """Distorting a picture as the job does, on average."""
         if job.sample:
-            return float(np.mean([self.distortion(kind) for kind in kinds_of(job)]))
+            return float(np.mean([self.distortion(kind) for kind in kinds_of(job.distortions)]))
         return float(np.mean([self.distortion(one.kind) for one in job.distortions]))
 
     def rivals(self, energy_network: Path | None) -> float:
@@ -176,6 +180,8 @@ def seconds_left(step: Step, meter: Meter, steps: Sequence[Step]) -> float:
         return 0.0
     if isinstance(step, LabelStep):
         return _of_labels(step.job, meter)
+    if isinstance(step, TeachStep):
+        return _of_teaching(step.job, meter, steps)
     if isinstance(step, TrainStep):
         return _of_training(step, meter)
     if isinstance(step, EvaluateStep):
@@ -188,14 +194,17 @@ def seconds_left(step: Step, meter: Meter, steps: Sequence[Step]) -> float:
 
 
 @cache
-def pictures_of(job: LabelJob) -> int:
-    """How many pictures a label table is about."""
-    items = list_items(job.images, job.truth, job.task, job.reference == "pristine")
+def pictures_of(job: Job) -> int:
+    """How many pictures a table is about."""
+    if isinstance(job, TeachJob):
+        items = list_items(job.images, job.truth, "classification", pristine=True)
+    else:
+        items = list_items(job.images, job.truth, job.task, job.reference == "pristine")
     count = sum(job.split in (None, item.split) for item in items)
     return min(count, job.limit or count)
 
 
-def versions_of(job: LabelJob) -> int:
+def versions_of(job: Job) -> int:
     """How many distorted versions each picture has in it."""
     return (job.sample or len(job.distortions)) * max(1, job.augmented)
 
@@ -208,21 +217,28 @@ def _of_labels(job: LabelJob, meter: Meter) -> float:
     return max(0, pictures_of(job) - begun) * each / _at_once(job.workers)
 
 
-def _rows(jobs: Sequence[LabelJob]) -> dict[tuple[object, ...], tuple[LabelJob, int]]:
-    """Distorted pictures of label tables, those of two tasks once: (what, where) -> the job and the count."""
-    rows: dict[tuple[object, ...], tuple[LabelJob, int]] = {}
+def _of_teaching(job: TeachJob, meter: Meter, steps: Sequence[Step]) -> float:
+    teacher = next(one.config for one in steps if isinstance(one, TrainStep) and one.out == job.teacher)
+    begun = PART * len(list(Parts(job.out, TAUGHT, {}).folder.glob("*.parquet")))
+    each = versions_of(job) * (meter.version(job) + meter.answer(teacher))
+    return max(0, pictures_of(job) - begun) * each / _at_once(job.workers)
+
+
+def _rows(jobs: Sequence[Job]) -> dict[tuple[object, ...], tuple[Job, int]]:
+    """Distorted pictures of tables, those of two tasks once: (what, where) -> the job and the count."""
+    rows: dict[tuple[object, ...], tuple[Job, int]] = {}
     for job in jobs:
         rows[job.images, job.sample, job.augmented, job.distortions] = (job, pictures_of(job) * versions_of(job))
     return rows
 
 
-def _pristine(jobs: Sequence[LabelJob]) -> int:
+def _pristine(jobs: Sequence[Job]) -> int:
     return sum({job.images: pictures_of(job) for job in jobs}.values())
 
 
 def _of_training(step: TrainStep, meter: Meter) -> float:
     config, jobs = step.config, [table.job for table in step.tables]
-    rows = _rows(jobs)
+    rows = _rows([*jobs, *(lesson.job for lesson in step.lessons)])
     count = sum(number for _, number in rows.values()) + _pristine(jobs)
     make = sum(number * meter.version(job) for job, number in rows.values()) / count + meter.small(config.input_size)
     more = RELABELLED if config.balance == "relabel" else 1.0
