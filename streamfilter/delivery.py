@@ -6,13 +6,13 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from streamfilter.errors import OutputError
 from streamfilter.frame import Decision, Frame, Reason
 from streamfilter.sinks import Sink
+from streamfilter.sinks._ending import abort_all, close_all
 from streamfilter.stream_config import LiveSettings
 
 log = logging.getLogger(__name__)
@@ -95,10 +95,10 @@ class Delivery:
         self._deadline = min(self._deadline, time.monotonic() + seconds)
 
     def close(self, timeout_seconds: float) -> None:
-        """Let the sinks take what waits, for so long; the rest is dropped. Then the sinks are closed whole.
+        """Let the sinks take what waits, for so long; the rest is dropped. Then the sinks are closed whole, each of them.
 
         Raises:
-            OutputError: a sink could not be finished.
+            OutputError: a sink could not be finished; the first that could not.
         """
         self.hurry(timeout_seconds)
         with self._changed:
@@ -115,19 +115,18 @@ class Delivery:
             log.warning(
                 "%s: a consumer is still busy with its last frame; its outputs are closed without it", self._name
             )
-        for sink in self._sinks:
-            sink.abort() if self.failure is not None else sink.close()
+        if self.failure is None:
+            close_all(self._name, self._sinks)
+        else:
+            abort_all(self._name, self._sinks)
 
     def _settle(self) -> None:
         """Deliver what is left in place of a thread that hangs, to all sinks but the one it hangs in."""
         with self._changed:
             left, self._items = list(self._items), deque()
+        others = [sink for sink in self._sinks if sink is not self._hangs_in]
         for frame, decision in left:
-            for sink in self._sinks:
-                if sink is not self._hangs_in:
-                    with suppress(OutputError):
-                        sink.write(frame, decision)
-            self._on_final(frame, decision)
+            self._hand_out(frame, decision, others)
 
     def _is_over(self) -> bool:
         return self._kept > self._live.queue_frames or (self._kept > 1 and self._bytes_held > MAX_BYTES)
@@ -144,20 +143,27 @@ class Delivery:
 
     def _deliver(self) -> None:
         while (item := self._next()) is not None:
-            frame, decision = item
-            try:
-                if self.failure is None:
-                    for sink in self._sinks:
-                        self._hangs_in = sink
-                        sink.write(frame, decision)
-            except OutputError as error:
-                self._fail(str(error))
-            except Exception as error:
-                self._fail(f"a consumer of {self._name} raised {type(error).__name__}: {error}")
-            self._on_final(frame, decision)
+            self._hand_out(*item, self._in_turn())
             with self._changed:
                 self._busy = False
                 self._changed.notify_all()
+
+    def _in_turn(self) -> Iterator[Sink]:
+        """The sinks, noting the one that has the frame."""
+        for sink in self._sinks:
+            self._hangs_in = sink
+            yield sink
+
+    def _hand_out(self, frame: Frame, decision: Decision, sinks: Iterable[Sink]) -> None:
+        try:
+            if self.failure is None:
+                for sink in sinks:
+                    sink.write(frame, decision)
+        except OutputError as error:
+            self._fail(str(error))
+        except Exception as error:
+            self._fail(f"a consumer of {self._name} raised {type(error).__name__}: {error}")
+        self._on_final(frame, decision)
 
     def _fail(self, line: str) -> None:
         self.failure = line

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 
 from streamfilter.address import mask
@@ -189,17 +190,18 @@ class Stream:
         Raises:
             OutputError: a sink could not be finished.
         """
-        self.buffer.stop_reading()
-        try:
-            while frames := self.buffer.poll(TAKEN_AT_ONCE):
-                for frame in frames:
-                    self.delivery.put(frame.emptied(), Decision(keep=False, reason=Reason.STOPPED))
-        except Exception as error:
-            log.warning("%s: while stopping: %s", self.config.name, error)
-        for frame, reason in self.buffer.take_dropped():
-            self.delivery.put(frame, Decision(keep=False, reason=reason))
-        self.buffer.close()
-        self.delivery.close(max(0.1, deadline - time.monotonic()))
+        with ExitStack() as last:
+            last.callback(lambda: self.delivery.close(max(0.1, deadline - time.monotonic())))
+            last.callback(self.buffer.close)
+            self.buffer.stop_reading()
+            try:
+                while frames := self.buffer.poll(TAKEN_AT_ONCE):
+                    for frame in frames:
+                        self.delivery.put(frame.emptied(), Decision(keep=False, reason=Reason.STOPPED))
+            except Exception as error:
+                log.warning("%s: while stopping: %s", self.config.name, error)
+            for frame, reason in self.buffer.take_dropped():
+                self.delivery.put(frame, Decision(keep=False, reason=reason))
 
 
 def _ranked_by(rules: Rules) -> Callable[[Decision], float]:

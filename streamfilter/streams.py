@@ -207,7 +207,6 @@ class Streams:
     def close(self) -> None:
         """Stop all streams, within two seconds, and close their sinks."""
         for stream in self._snapshot():
-            stream.source.close()
             self._leave(stream, DRAIN_SECONDS)
         self._leaving.hurry(DRAIN_SECONDS, JOIN_SECONDS)
 
@@ -260,14 +259,18 @@ class Streams:
                 self._end(stream, deadline)
             except StreamFilterError as error:
                 self.summary.failures.append(str(error))
+            except Exception as error:
+                self.summary.failures.append(f"ending {stream.config.name} raised {type(error).__name__}: {error}")
 
         self._leaving.start(stream, finish)
 
     def _end(self, stream: Stream, deadline: float) -> None:
-        stream.finish(deadline)
-        for event in stream.camera_events():
-            self._hear(event)
-        self._tell(StreamEvent(stream.config.name, "removed", ""))
+        try:
+            stream.finish(deadline)
+        finally:
+            for event in stream.camera_events():
+                self._hear(event)
+            self._tell(StreamEvent(stream.config.name, "removed", ""))
 
     def _hear(self, event: StreamEvent) -> None:
         with self._lock:

@@ -187,3 +187,38 @@ def test_closing_does_not_wait_for_a_consumer_that_hangs():
     assert time.monotonic() - started < 5
     assert bench.sink.ending == "closed"
     bench.sink.gate.release()
+
+
+class StubbornSink(GateSink):
+    """Cannot be ended."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+        self.gate = threading.Semaphore(1000)
+
+    def close(self) -> None:
+        raise self.error
+
+    abort = close
+
+
+@pytest.mark.parametrize("error", [OutputError("never took a frame"), RuntimeError("cannot close")])
+def test_every_sink_is_closed_also_behind_one_that_cannot_be(error):
+    last = GateSink()
+    delivery = Delivery("cam", [StubbornSink(error), StubbornSink(ValueError()), last], LiveSettings(), lambda _: 0.0)
+    with pytest.raises(OutputError, match=str(error)):
+        delivery.close(WAIT_SECONDS)
+    assert last.ending == "closed"
+
+
+def test_every_sink_is_aborted_also_behind_one_that_cannot_be():
+    class Full(GateSink):
+        def write(self, one, decision):
+            raise OutputError("no space left on /out; free some")
+
+    last = Full()
+    delivery = Delivery("cam", [StubbornSink(RuntimeError("cannot abort")), last], LiveSettings(), lambda _: 0.0)
+    delivery.put(frame(0), KEPT)
+    delivery.close(WAIT_SECONDS)
+    assert last.ending == "aborted"

@@ -10,7 +10,7 @@ import pytest
 
 from streamfilter import StreamFilter
 from streamfilter.errors import ConfigError, InputError
-from streamfilter.frame import Frame, Reason, Signs, StreamEvent
+from streamfilter.frame import Decision, Frame, Reason, Signs, StreamEvent
 from streamfilter.sources import SourceInfo
 from streamfilter.stream_config import LiveSettings, StreamConfig
 from streamfilter.streams import Streams
@@ -341,3 +341,42 @@ def test_a_watcher_sees_pixels_of_dropped_frames_and_every_final_decision(model)
     assert seen == [("a", index, True, index % 3 > 0) for index in range(60)]
     assert final == [("a", index, index % 3 > 0) for index in range(60)]
     assert summary.frames_kept == 40
+
+
+class BadSink:
+    """A custom sink whose end fails with an error of its own."""
+
+    def write(self, frame: Frame, decision: Decision) -> None:
+        pass
+
+    def close(self) -> None:
+        raise RuntimeError("cannot close")
+
+    def abort(self) -> None:
+        raise RuntimeError("cannot abort")
+
+
+def test_outputs_behind_one_that_cannot_be_finished_are_whole_and_it_is_told(model, tmp_path):
+    running = Running(model)
+    targets = (f"rtsp://127.0.0.1:{free_port()}/x", str(tmp_path / "kept.mp4"))
+    running.streams.add(StreamConfig("cam", "rtsp://x/y", targets), source=Camera("cam", only(30)))
+    running.streams.add(StreamConfig("own", "rtsp://x/y"), [BadSink()], source=Camera("own", only(5)))
+    summary = running.streams.run(threading.Event())
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.mp4"]
+    own, published = sorted(summary.failures)
+    assert own == "an output of own raised RuntimeError at its end: cannot close"
+    assert "never took a frame" in published
+    assert running.kinds("cam")[-1] == running.kinds("own")[-1] == "removed"
+
+
+def test_a_source_that_cannot_be_closed_leaves_its_outputs_whole(model, tmp_path):
+    class Stuck(Camera):
+        def close(self) -> None:
+            super().close()
+            raise RuntimeError("a bug")
+
+    running = Running(model)
+    running.streams.add(StreamConfig("cam", "rtsp://x/y", (str(tmp_path / "kept.mp4"),)), source=Stuck("cam", only(30)))
+    summary = running.streams.run(threading.Event())
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.mp4"]
+    assert summary.failures == ["ending cam raised RuntimeError: a bug"]
