@@ -12,7 +12,7 @@ from dataclasses import replace
 from streamfilter.errors import OutputError
 from streamfilter.frame import Decision, Frame, Reason
 from streamfilter.sinks import Sink
-from streamfilter.sinks._ending import abort_all, close_all
+from streamfilter.sinks._ending import abort_all, close_all, hurry_all
 from streamfilter.stream_config import LiveSettings
 
 log = logging.getLogger(__name__)
@@ -22,6 +22,8 @@ MAX_ITEMS = 20_000
 oldest are let go unrecorded, but counted."""
 MAX_BYTES = 256 * 2**20
 POLL_SECONDS = 0.1
+GRACE_SECONDS = 0.25
+"""How long a consumer may take for its last frame once the time is up."""
 
 Item = tuple[Frame, Decision]
 
@@ -93,9 +95,10 @@ class Delivery:
     def hurry(self, seconds: float) -> None:
         """Give what waits no longer than this from now on, also when it is being closed already."""
         self._deadline = min(self._deadline, time.monotonic() + seconds)
+        hurry_all(self._sinks, self._deadline)
 
     def close(self, timeout_seconds: float) -> None:
-        """Let the sinks take what waits, for so long; the rest is dropped. Then the sinks are closed whole, each of them.
+        """Let the sinks take what waits, for so long; the rest is dropped. Then each of the sinks is closed whole.
 
         Raises:
             OutputError: a sink could not be finished; the first that could not.
@@ -109,7 +112,7 @@ class Delivery:
                     self._drop(index, Reason.STOPPED)
             self._ended = True
             self._changed.notify_all()
-        self._thread.join(max(0.1, self._deadline - time.monotonic()) + 1)
+        self._thread.join(GRACE_SECONDS)
         if self._thread.is_alive():
             self._settle()
             log.warning(

@@ -231,10 +231,12 @@ class Leaving:
         self._threads[-1][1].start()
 
     def hurry(self, drain_seconds: float, join_seconds: float) -> None:
-        """Leave each so long to drain, and wait so long for its outputs."""
-        for stream, thread in self._threads:
+        """Leave all so long to drain, and wait so long for their outputs."""
+        for stream, _ in self._threads:
             stream.delivery.hurry(drain_seconds)
-            thread.join(join_seconds)
+        deadline = time.monotonic() + join_seconds
+        for stream, thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
             if thread.is_alive():
                 log.warning("%s: its outputs are still not finished", stream.config.name)
 

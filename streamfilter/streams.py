@@ -21,7 +21,7 @@ from streamfilter.stream_config import StreamConfig
 IDLE_SECONDS = 0.1
 BATCH_WAIT_SECONDS = 0.004
 """How long a frame may wait for others of other streams."""
-DRAIN_SECONDS = 1.5
+DRAIN_SECONDS = 1.2
 JOIN_SECONDS = 10.0
 """How long the last stream's outputs may take to become whole, such as the index of a long video."""
 FINISH_SECONDS = 60.0

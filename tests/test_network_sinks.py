@@ -25,13 +25,16 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 from PIL import Image
 
+from streamfilter.delivery import Delivery
 from streamfilter.errors import ConfigError, OutputError
 from streamfilter.frame import Decision, Frame, Reason
 from streamfilter.sinks import MqttSink, RtspSink, Sink, SinkOptions, WebhookSink, _network, _rtsp_session, open_sink
 from streamfilter.sinks import mqtt as mqtt_module
 from streamfilter.sinks import rtsp as rtsp_module
+from streamfilter.sinks import webhook as webhook_module
 from streamfilter.sinks._network import QUEUE_MESSAGES
 from streamfilter.sinks.records import record_fields
+from streamfilter.stream_config import LiveSettings
 from tests.live_servers import Mosquitto, RtspServer, free_port, need_gstreamer, need_mosquitto, wait_until
 from tests.media import corners, jpeg_bytes
 
@@ -41,7 +44,7 @@ LOST = Decision(False, Reason.UNREADABLE)
 KEYS = ["input", "index", "pts_seconds", "keep", "reason", "utility", "width", "height"]
 PASSWORD = "hush-k3y@7/x"
 BLOCKED_SECONDS = 6.0
-"""Far longer than any call may take: closing waits up to 2.5 s, writing hardly at all."""
+"""Far longer than any call may take: closing waits up to 1.75 s, writing hardly at all."""
 
 
 def picture(index: int, pts: float | None = None, height: int = 48, width: int = 64) -> Frame:
@@ -230,6 +233,41 @@ def test_a_web_server_that_never_answers_does_not_hold_up_the_end(ending: str, w
     wait_until(lambda: web.asked == 1)
     assert seconds_of(getattr(sink, ending)) < BLOCKED_SECONDS
     assert (sink.messages_sent, sink.messages_lost) == (0, 20)
+
+
+def delivered_to(web: WebServer, count: int, monkeypatch: pytest.MonkeyPatch) -> Delivery:
+    """One frame on its way to a web server that never answers, many times over."""
+    monkeypatch.setattr(webhook_module, "TIMEOUT_SECONDS", 60.0)
+    web.answers = [0] * count
+    delivery = Delivery("cam", [WebhookSink(web.url) for _ in range(count)], LiveSettings(), lambda _: 0.0)
+    delivery.put(picture(0), KEPT)
+    wait_until(lambda: web.asked == count)
+    return delivery
+
+
+def test_many_web_servers_that_never_answer_hold_up_the_end_no_longer_than_one(
+    web: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delivery = delivered_to(web, 10, monkeypatch)
+    assert seconds_of(lambda: delivery.close(60.0)) < BLOCKED_SECONDS
+
+
+def test_sending_ends_with_the_time_that_the_stream_is_given(web: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_network, "CLOSE_SECONDS", 20.0)
+    delivery = delivered_to(web, 1, monkeypatch)
+    assert seconds_of(lambda: delivery.close(0.2)) < BLOCKED_SECONDS
+
+
+def test_a_server_that_is_back_is_tried_again_before_the_time_is_up(
+    web: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_network, "RETRY_SECONDS", (60.0,))
+    web.answers = [500]
+    with WebhookSink(web.url) as sink:
+        sink.write(picture(0), KEPT)
+        wait_until(lambda: not web.answers)
+        sink.hurry(time.monotonic() + 1.0)
+        wait_until(lambda: indices(web.frames) == [0])
 
 
 def test_a_server_that_is_back_is_tried_at_once_when_the_sink_closes(

@@ -303,6 +303,28 @@ def test_a_stream_that_has_ended_is_hurried_when_all_is_stopped(model):
     gate.set()
 
 
+def test_outputs_that_take_long_do_not_keep_other_streams_from_being_hurried(model):
+    gate, second_is_over, was_hurried = threading.Event(), threading.Event(), []
+
+    class Slow(BadSink):
+        def close(self) -> None:
+            was_hurried.append(second_is_over.wait(8))
+
+    class Last(BadSink):
+        def close(self) -> None:
+            second_is_over.set()
+
+    with Running(model) as running:
+        config = StreamConfig("first", "rtsp://x/y")
+        running.streams.add(config, [Slow()], source=Camera("first", only(5)))
+        wait_until(lambda: not running.streams.statuses())
+        config = StreamConfig("second", "rtsp://x/y", live=LiveSettings(staleness_seconds=100))
+        running.streams.add(config, [Last()], lambda frame: gate.wait(30), Camera("second", only(5)))
+        wait_until(lambda: not running.streams.statuses())
+    gate.set()
+    assert was_hurried == [True]
+
+
 def test_a_new_stream_does_not_starve_the_old_ones(model):
     """More streams than a batch holds: each gets its turn, however many frames it has behind it."""
     got: dict[str, int] = {}

@@ -1,15 +1,27 @@
-"""The end of several sinks: each is closed or aborted, whatever becomes of the others."""
+"""The end of several sinks: each is closed or aborted, whatever becomes of the others and however long they take."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+import threading
+from collections.abc import Callable, Sequence
 from operator import methodcaller
 
 from streamfilter.errors import OutputError
 from streamfilter.sinks._base import Sink
+from streamfilter.sinks._network import QueueSink
+from streamfilter.sinks.rtsp import RtspSink
 
 log = logging.getLogger(__name__)
+
+NETWORK_SINKS = (QueueSink, RtspSink)
+
+
+def hurry_all(sinks: Sequence[Sink], deadline: float) -> None:
+    """Tell those that hold messages by when they are to be sent, on the monotonic clock."""
+    for sink in sinks:
+        if isinstance(sink, QueueSink):
+            sink.hurry(deadline)
 
 
 def close_all(name: str, sinks: Sequence[Sink]) -> None:
@@ -40,10 +52,11 @@ def abort_all(name: str, sinks: Sequence[Sink]) -> None:
         log.error("%s", error)
 
 
-def _end(name: str, sinks: Iterable[Sink], end: Callable[[Sink], object]) -> list[OutputError]:
-    """What the sinks raised, in turn."""
+def _end(name: str, sinks: Sequence[Sink], end: Callable[[Sink], object]) -> list[OutputError]:
+    """What the sinks raised; those to the network, which may have to wait for the other side, end beside the others."""
     errors: list[OutputError] = []
-    for sink in sinks:
+
+    def end_one(sink: Sink) -> None:
         try:
             end(sink)
         except OutputError as error:
@@ -52,4 +65,17 @@ def _end(name: str, sinks: Iterable[Sink], end: Callable[[Sink], object]) -> lis
             told = OutputError(f"an output of {name} raised {type(error).__name__} at its end: {error}")
             told.__cause__ = error
             errors.append(told)
+
+    threads = [
+        threading.Thread(target=end_one, args=(sink,), name=f"end of an output of {name}")
+        for sink in sinks
+        if isinstance(sink, NETWORK_SINKS)
+    ]
+    for thread in threads:
+        thread.start()
+    for sink in sinks:
+        if not isinstance(sink, NETWORK_SINKS):
+            end_one(sink)
+    for thread in threads:
+        thread.join()
     return errors

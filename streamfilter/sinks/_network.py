@@ -20,7 +20,8 @@ log = logging.getLogger(__name__)
 QUEUE_MESSAGES = 256
 """Most kept frames that wait to be sent; beyond, the oldest are dropped and counted."""
 CLOSE_SECONDS = 1.5
-JOIN_SECONDS = 1.0
+JOIN_SECONDS = 0.25
+"""How long a sending that the end interrupts may take to notice."""
 LAST_RETRY_SECONDS = 0.25
 """Longest wait for the next try once the sink closes."""
 RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0)
@@ -47,9 +48,14 @@ class QueueSink(BaseSink):
         self._sending = 0
         self._changed = threading.Condition()
         self._closing = False
+        self._deadline = float("inf")
         self._ended = False
         self._thread = threading.Thread(target=self._work, name=f"sender to {self._where}", daemon=True)
         self._thread.start()
+
+    def hurry(self, deadline: float) -> None:
+        """Closing waits no longer than until then, on the monotonic clock; what waits is tried again soon before."""
+        self._deadline = deadline
 
     def _write(self, frame: Frame, decision: Decision) -> None:
         if decision.keep and frame.is_readable:
@@ -120,12 +126,12 @@ class QueueSink(BaseSink):
         deadline = time.monotonic() + seconds
         with self._changed:
             while not self._ended and time.monotonic() < deadline:
-                if self._closing:
+                if self._closing or time.monotonic() > self._deadline - CLOSE_SECONDS:
                     deadline = min(deadline, time.monotonic() + LAST_RETRY_SECONDS)
                 self._changed.wait(0.1)
 
     def _finish(self) -> None:
-        deadline = time.monotonic() + CLOSE_SECONDS
+        deadline = min(self._deadline, time.monotonic() + CLOSE_SECONDS)
         with self._changed:
             self._closing = True
             self._changed.notify_all()

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 PORTS = {"rtsp": 554, "rtsps": 322}
 TIMEOUT_SECONDS = 5.0
-HANG_UP_SECONDS = 1.0
+HANG_UP_SECONDS = 0.5
 RTCP_TYPES = range(200, 208)
 MOST_BYTES = 2**20
 """Largest answer of a server."""
