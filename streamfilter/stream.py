@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import sys
 import threading
 import time
@@ -29,6 +30,8 @@ log = logging.getLogger(__name__)
 
 UNSOUND = (Reason.TAINTED, Reason.AWAITING_KEYFRAME, Reason.UNREADABLE)
 TAKEN_AT_ONCE = 64
+FINISH_SECONDS = 60.0
+"""How long the consumer of a live stream that has ended by itself may take for what still waits, unless with `wait`."""
 ERROR_KINDS = (
     "waiting", "failed", "unhealthy", "bound_doubtful", "drifted", *(f"camera_{condition}" for condition in Condition)
 )  # fmt: skip
@@ -184,6 +187,12 @@ class Stream:
         status = self.meter.status(queue_depth=waiting, reconnects=getattr(self.source, "reconnects", 0))
         return replace(status, trust=self.canary.trust())
 
+    @property
+    def finish_seconds(self) -> float:
+        """How long the consumer may take for what still waits once the stream has ended by itself."""
+        is_bounded = self.source.is_live and self.config.live.backpressure != "wait"
+        return FINISH_SECONDS if is_bounded else math.inf
+
     def finish(self, deadline: float) -> None:
         """End reader and delivery; what was read and not scored is dropped as stopped.
 
@@ -229,6 +238,11 @@ class Leaving:
         self._threads = [(other, thread) for other, thread in self._threads if thread.is_alive()]
         self._threads.append((stream, threading.Thread(target=finish, name=f"end of {stream.config.name}")))
         self._threads[-1][1].start()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether one is not finished yet."""
+        return any(thread.is_alive() for _, thread in self._threads)
 
     def hurry(self, drain_seconds: float, join_seconds: float) -> None:
         """Leave all so long to drain, and wait so long for their outputs."""

@@ -24,8 +24,6 @@ BATCH_WAIT_SECONDS = 0.004
 DRAIN_SECONDS = 1.2
 JOIN_SECONDS = 10.0
 """How long the last stream's outputs may take to become whole, such as the index of a long video."""
-FINISH_SECONDS = 60.0
-"""How long the consumer of a stream that has ended by itself may take for what still waits."""
 
 Listener = Callable[[StreamEvent], object]
 
@@ -136,7 +134,7 @@ class Streams:
         """Score and deliver until `stop` is set or the last stream has ended; then drain and close the sinks.
 
         Args:
-            stop: ends the run within two seconds.
+            stop: ends the run within two seconds, also while consumers still take what the last stream left.
             tick: called ten times a second or so, in this thread.
             waits_for_more: whether to go on without any stream: more may be added.
 
@@ -144,7 +142,7 @@ class Streams:
             The counts of all streams, and a line for each that failed.
         """
         ticked = 0.0
-        while not stop.is_set() and (self._streams or waits_for_more):
+        while not stop.is_set() and (self._streams or self._leaving.is_busy or waits_for_more):
             self._work.clear()
             if not self.step():
                 self._retire()
@@ -231,7 +229,7 @@ class Streams:
             if stream.buffer.has_ended:
                 if stream.source.failure is not None:
                     self.summary.failures.append(stream.source.failure)
-                self._leave(stream, FINISH_SECONDS)
+                self._leave(stream, stream.finish_seconds)
 
     def _watch(self, now: float) -> None:
         """Say what happened to cameras, when a stream has had no sound frame for long, and when it has again."""

@@ -256,6 +256,45 @@ def test_files_are_streams_that_lose_nothing(model, tmp_path):
     assert not summary.interrupted
 
 
+class Pages(Camera):
+    """A source that is no live one."""
+
+    is_live = False
+
+
+def test_what_waits_when_the_last_file_has_been_read_is_not_lost(model, monkeypatch):
+    monkeypatch.setattr("streamfilter.streams.DRAIN_SECONDS", 0.1)
+    monkeypatch.setattr("streamfilter.stream.FINISH_SECONDS", 0.1)
+    got: list[int] = []
+
+    def dawdle(frame: Frame) -> None:
+        time.sleep(0.1)
+        got.append(frame.index)
+
+    running = Running(model)
+    running.add("pages", Pages("pages", only(15), fps=10_000), consumer=dawdle)
+    summary = running.streams.run(threading.Event())
+    assert got == list(range(15))
+    assert (summary.frames_kept, summary.interrupted, summary.failures) == (15, False, [])
+
+
+def test_stopping_ends_a_file_whose_last_frames_wait(model):
+    gate, stop = threading.Event(), threading.Event()
+    running = Running(model)
+    running.add("pages", Pages("pages", only(15), fps=10_000), consumer=lambda frame: gate.wait(30))
+
+    def stop_after_the_last() -> None:
+        if not running.streams.statuses():
+            stop.set()
+
+    started = time.monotonic()
+    summary = running.streams.run(stop, stop_after_the_last)
+    assert time.monotonic() - started < 10
+    gate.set()
+    assert summary.interrupted
+    assert summary.dropped_by_reason[Reason.STOPPED] == 14
+
+
 def test_a_new_configuration_changes_only_what_differs(model, tmp_path):
     clip = str(write_video(tmp_path / "clip.mp4", moving_pictures(5)))
     port = free_port()
