@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 MAX_ITEMS = 20_000
 """Dropped frames wait for their turn as well, so that records stay in order; of a consumer that hangs for good, the
-oldest are let go unrecorded, but counted."""
+oldest are let go unrecorded, but counted. With `wait` none is: the stream waits."""
 MAX_BYTES = 256 * 2**20
 POLL_SECONDS = 0.1
 GRACE_SECONDS = 0.25
@@ -70,7 +70,7 @@ class Delivery:
 
     @property
     def has_room(self) -> bool:
-        """Whether a kept frame would find room; only `wait` ever has none."""
+        """Whether a frame would find room; only `wait` ever has none."""
         return self._live.backpressure != "wait" or not self._is_full()
 
     @property
@@ -85,9 +85,7 @@ class Delivery:
             if decision.keep:
                 self._kept += 1
                 self._bytes_held += frame.nbytes
-            while self._live.backpressure != "wait" and self._is_over():
-                self._drop(next(index for index, (_, one) in enumerate(self._items) if one.keep), Reason.OVERFLOW)
-            lost = [self._items.popleft() for _ in range(len(self._items) - MAX_ITEMS)]
+            lost = [] if self._live.backpressure == "wait" else self._make_room()
             self._changed.notify_all()
         for item in lost:
             self._on_final(*item)
@@ -131,11 +129,22 @@ class Delivery:
         for frame, decision in left:
             self._hand_out(frame, decision, others)
 
+    def _make_room(self) -> list[Item]:
+        """Drop the oldest kept frames that are too many, and give what is let go altogether; `_changed` is held."""
+        while self._is_over():
+            self._drop(next(index for index, (_, one) in enumerate(self._items) if one.keep), Reason.OVERFLOW)
+        too_many = max(0, len(self._items) - MAX_ITEMS)
+        for index in range(too_many):
+            if self._items[index][1].keep:
+                self._drop(index, Reason.OVERFLOW)
+        return [self._items.popleft() for _ in range(too_many)]
+
     def _is_over(self) -> bool:
         return self._kept > self._live.queue_frames or (self._kept > 1 and self._bytes_held > MAX_BYTES)
 
     def _is_full(self) -> bool:
-        return self._kept >= self._live.queue_frames or self._bytes_held > MAX_BYTES
+        is_long = len(self._items) >= MAX_ITEMS
+        return self._kept >= self._live.queue_frames or self._bytes_held > MAX_BYTES or is_long
 
     def _drop(self, index: int, reason: Reason) -> None:
         """Make a kept frame that waits a dropped one; `_changed` is held."""

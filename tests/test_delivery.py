@@ -147,6 +147,37 @@ def test_wait_drops_nothing_and_says_when_it_is_full():
     assert {reason for _, reason in bench.close()} == {Reason.USEFUL}
 
 
+def test_a_kept_frame_that_is_let_go_is_dropped_and_its_room_is_free_again(monkeypatch):
+    monkeypatch.setattr("streamfilter.delivery.MAX_ITEMS", 10)
+    bench = Bench(queue_frames=2)
+    bench.put(0)
+    bench.enter()
+    bench.put(1)
+    bench.put(2)
+    for index in range(3, 30):
+        bench.put(index, DROPPED)
+    assert bench.delivery.depth == 0
+    assert bench.final[:2] == [(1, Reason.OVERFLOW), (2, Reason.OVERFLOW)]
+    bench.put(30)
+    bench.put(31)
+    final = dict(bench.close())
+    assert [index for index, reason in final.items() if reason is Reason.USEFUL] == [0, 30, 31]
+
+
+def test_wait_lets_nothing_go_and_says_when_too_much_waits(monkeypatch):
+    monkeypatch.setattr("streamfilter.delivery.MAX_ITEMS", 10)
+    bench = Bench(backpressure="wait")
+    bench.put(0)
+    bench.enter()
+    for index in range(1, 11):
+        assert bench.delivery.has_room
+        bench.put(index, DROPPED)
+    assert not bench.delivery.has_room
+    bench.put(11, DROPPED)
+    bench.close()
+    assert [index for index, *_ in bench.sink.got] == list(range(12))
+
+
 def test_a_consumer_that_raises_fails_its_stream_alone():
     class Broken(GateSink):
         def write(self, one, decision):
