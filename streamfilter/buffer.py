@@ -142,6 +142,11 @@ class Buffer:
         """Frames waiting."""
         return len(self._frames)
 
+    @property
+    def in_own_thread(self) -> bool:
+        """Whether the caller runs in the reading thread."""
+        return threading.current_thread() is self._thread
+
     def stop_reading(self) -> None:
         """End the source; the frames read ahead stay."""
         self._source.close()

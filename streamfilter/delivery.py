@@ -78,6 +78,11 @@ class Delivery:
         """Kept frames waiting."""
         return self._kept
 
+    @property
+    def in_own_thread(self) -> bool:
+        """Whether the caller runs in the delivering thread, as consumers do."""
+        return threading.current_thread() is self._thread
+
     def put(self, frame: Frame, decision: Decision) -> None:
         """Queue a decided frame; never waits. Where there is no room, the oldest kept frame is dropped."""
         with self._changed:

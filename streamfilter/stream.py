@@ -188,6 +188,11 @@ class Stream:
         return replace(status, trust=self.canary.trust())
 
     @property
+    def in_own_thread(self) -> bool:
+        """Whether the caller runs in a thread of this stream, which cannot wait for its own end."""
+        return self.buffer.in_own_thread or self.delivery.in_own_thread
+
+    @property
     def finish_seconds(self) -> float:
         """How long the consumer may take for what still waits once the stream has ended by itself."""
         is_bounded = self.source.is_live and self.config.live.backpressure != "wait"
@@ -232,27 +237,41 @@ class Leaving:
 
     def __init__(self) -> None:
         self._threads: list[tuple[Stream, threading.Thread]] = []
+        self._lock = threading.Lock()
 
     def start(self, stream: Stream, finish: Callable[[], object]) -> None:
-        """Finish one, beside whatever else goes on."""
-        self._threads = [(other, thread) for other, thread in self._threads if thread.is_alive()]
-        self._threads.append((stream, threading.Thread(target=finish, name=f"end of {stream.config.name}")))
-        self._threads[-1][1].start()
+        """Finish one, beside whatever else goes on; from any thread."""
+        thread = threading.Thread(target=finish, name=f"end of {stream.config.name}")
+        with self._lock:
+            self._threads = self._alive()
+            self._threads.append((stream, thread))
+            thread.start()
 
     @property
     def is_busy(self) -> bool:
         """Whether one is not finished yet."""
-        return any(thread.is_alive() for _, thread in self._threads)
+        return bool(self._alive())
+
+    def in_own_thread(self, name: str) -> bool:
+        """Whether the caller runs in a thread of a stream of that name that is being finished."""
+        return any(stream.config.name == name and stream.in_own_thread for stream, _ in self._alive())
 
     def hurry(self, drain_seconds: float, join_seconds: float) -> None:
         """Leave all so long to drain, and wait so long for their outputs."""
-        for stream, _ in self._threads:
+        with self._lock:
+            leaving = self._alive()
+        for stream, _ in leaving:
             stream.delivery.hurry(drain_seconds)
         deadline = time.monotonic() + join_seconds
-        for stream, thread in self._threads:
+        for stream, thread in leaving:
+            if thread is threading.current_thread():
+                continue
             thread.join(max(0.0, deadline - time.monotonic()))
             if thread.is_alive():
                 log.warning("%s: its outputs are still not finished", stream.config.name)
+
+    def _alive(self) -> list[tuple[Stream, threading.Thread]]:
+        return [(stream, thread) for stream, thread in self._threads if thread.is_alive()]
 
 
 def log_event(event: StreamEvent) -> None:

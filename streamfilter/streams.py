@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
@@ -62,6 +63,8 @@ class Streams:
         self._lock = threading.Lock()
         self._scoring = threading.Lock()
         """Held while frames are taken, scored and put, so that no stream is taken apart meanwhile."""
+        self._noticed: deque[StreamEvent] = deque()
+        """What came to light while frames were scored, told once that is over: whoever hears it may remove a stream."""
         self._leaving = Leaving()
         self._work = threading.Event()
 
@@ -91,7 +94,7 @@ class Streams:
             rules = self.stream_filter.rules(config.live, **config.policy)
             opened, own = open_ends(config, self._options, self._hear, source, sinks, consumer)
             ahead = 2 * self.stream_filter.settings.batch_size
-            canary = CanaryMonitor(config.name, rules.profile, rules.policy.task, self._hear)
+            canary = CanaryMonitor(config.name, rules.profile, rules.policy.task, self._noticed.append)
             self._canaries[config.name] = canary
             self._streams[config.name] = Stream(
                 config, rules, opened, own, canary, ahead, self._count, self._work.set, self._watcher
@@ -102,14 +105,23 @@ class Streams:
     def remove(self, name: str, drain_seconds: float = DRAIN_SECONDS) -> None:
         """Stop one stream, let its sinks finish, and forget it; the others go on.
 
+        A thread of the stream itself, as that of its consumer, does not wait for the end, may say so again until then,
+        and what goes wrong is in the summary.
+
         Raises:
             ConfigError: there is no such stream.
             OutputError: a sink could not be finished.
         """
+        deadline = time.monotonic() + drain_seconds
         with self._scoring, self._lock:
+            if name not in self._streams and self._leaving.in_own_thread(name):
+                return
             stream = self._named(name)
             del self._streams[name]
-        self._end(stream, time.monotonic() + drain_seconds)
+            if stream.in_own_thread:
+                self._end_beside(stream, deadline)
+                return
+        self._end(stream, deadline)
 
     def replace(self, configs: Sequence[StreamConfig]) -> dict[str, str]:
         """Make the running streams those of a new configuration: gone ones stop, new ones start, changed ones anew.
@@ -181,6 +193,8 @@ class Streams:
                 if left <= 0:
                     break
             self._decide(groups)
+        while self._noticed:
+            self._hear(self._noticed.popleft())
         for stream, line in failed:
             self._give_up(stream, line)
         return did or bool(failed)
@@ -248,9 +262,11 @@ class Streams:
     def _leave(self, stream: Stream, drain_seconds: float) -> None:
         """Take a stream out and finish it in the background, so that the others go on meanwhile."""
         with self._scoring, self._lock:
-            if self._streams.pop(stream.config.name, None) is None:
-                return
-        deadline = time.monotonic() + drain_seconds
+            if self._streams.pop(stream.config.name, None) is not None:
+                self._end_beside(stream, time.monotonic() + drain_seconds)
+
+    def _end_beside(self, stream: Stream, deadline: float) -> None:
+        """Finish a stream in the background; `_lock` is held, so that `run` sees it either here or there."""
 
         def finish() -> None:
             try:

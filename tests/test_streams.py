@@ -60,9 +60,10 @@ def only(count: int) -> Callable[[int], Frame | None]:
 class Running:
     """Streams that run in a thread while a test looks on."""
 
-    def __init__(self, model: Path, **settings: object) -> None:
+    def __init__(self, model: Path, hear: Callable[[StreamEvent], object] | None = None, **settings: object) -> None:
         self.events: list[StreamEvent] = []
-        self.streams = Streams(StreamFilter(model=str(model), device="cpu", **settings), on_event=self.events.append)
+        stream_filter = StreamFilter(model=str(model), device="cpu", **settings)
+        self.streams = Streams(stream_filter, on_event=hear or self.events.append)
         self.stop = threading.Event()
         self.thread = threading.Thread(target=lambda: self.streams.run(self.stop, waits_for_more=True))
 
@@ -159,6 +160,52 @@ def test_streams_come_and_go_while_others_run(model):
         with pytest.raises(ConfigError, match="there is a stream second already"):
             running.add("second", second)
     assert running.kinds("first") == ["added", "removed"]
+
+
+def test_a_consumer_may_remove_its_own_stream_and_say_so_again(model, tmp_path):
+    got: list[int] = []
+
+    def take(frame: Frame) -> None:
+        got.append(frame.index)
+        if len(got) >= 5:
+            running.streams.remove("cam")
+
+    with Running(model) as running:
+        config = StreamConfig("cam", "rtsp://x/y", (str(tmp_path / "kept.mp4"),), live=LiveSettings(queue_frames=100))
+        running.streams.add(config, consumer=take, source=Camera("cam", endless))
+        wait_until(lambda: "removed" in running.kinds("cam"))
+        assert not running.streams.statuses()
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.mp4"]
+    assert running.streams.summary.failures == []
+    assert not [thread for thread in threading.enumerate() if thread.name.endswith("of cam")]
+
+
+@pytest.mark.parametrize("kind", ["connecting", "bound_doubtful"])
+def test_a_stream_may_be_removed_by_whoever_hears_of_it(model, tmp_path, kind):
+    """By the reader, or while frames are scored."""
+
+    class Telling(Camera):
+        def __iter__(self) -> Iterator[Frame]:
+            if kind == "connecting":
+                running.streams._hear(StreamEvent("cam", kind, ""))
+            yield from super().__iter__()
+
+    def remove(event: StreamEvent) -> None:
+        running.events.append(event)
+        if event.kind == kind:
+            running.streams.remove("cam")
+            was_taken_out.append(True)
+
+    was_taken_out: list[bool] = []
+    running = Running(model, remove)
+    with running:
+        config = StreamConfig("cam", "rtsp://x/y", records=str(tmp_path / "cam.jsonl"))
+        running.streams.add(config, source=Telling("cam", endless))
+        if kind == "bound_doubtful":
+            running.streams._streams["cam"].canary._judge_bound = lambda: [(kind, "")]
+        wait_until(lambda: "removed" in running.kinds("cam"))
+    assert was_taken_out
+    assert not [thread for thread in threading.enumerate() if thread.name.endswith("of cam")]
 
 
 def test_a_stream_that_breaks_is_told_and_the_others_go_on(model):
