@@ -178,7 +178,7 @@ class Delivery:
                     sink.write(frame, decision)
         except OutputError as error:
             self._fail(str(error))
-        except Exception as error:
+        except BaseException as error:
             self._fail(f"a consumer of {self._name} raised {type(error).__name__}: {error}")
         self._on_final(frame, decision)
 

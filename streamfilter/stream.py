@@ -126,6 +126,8 @@ class Stream:
         self.state = StreamState()
         self.taken_at = 0.0
         """When frames were last taken: the stream that waited longest is the next."""
+        self.told_failure: str | None = None
+        """Why it could not go on, once that was told."""
         live = config.live if source.is_live else replace(config.live, backpressure="wait")
         self.delivery = Delivery(config.name, sinks, live, _ranked_by(rules), lambda *final: count(meter, *final))
         self.buffer = open_buffer(source, config.live, ahead, on_change)

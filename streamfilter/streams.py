@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
@@ -18,6 +19,8 @@ from streamfilter.sinks import Sink, SinkOptions
 from streamfilter.sources import Source
 from streamfilter.stream import Leaving, Stream, log_event, open_ends
 from streamfilter.stream_config import StreamConfig
+
+log = logging.getLogger(__name__)
 
 IDLE_SECONDS = 0.1
 BATCH_WAIT_SECONDS = 0.004
@@ -42,7 +45,7 @@ class Streams:
     Args:
         stream_filter: the model and the settings that the streams share.
         options: how kept frames are compressed.
-        on_event: called with what happens to a stream, from any thread.
+        on_event: called with what happens to a stream, from any thread; what it raises first is logged, no more.
         watcher: looks on while frames are decided; None = nobody does.
     """
 
@@ -58,6 +61,7 @@ class Streams:
         """The counts of all streams together, those removed included."""
         self._options = options or SinkOptions()
         self._on_event, self._watcher = on_event, watcher
+        self._has_heard_wrong = False
         self._streams: dict[str, Stream] = {}
         self._canaries: dict[str, CanaryMonitor] = {}
         self._lock = threading.Lock()
@@ -152,21 +156,26 @@ class Streams:
 
         Returns:
             The counts of all streams, and a line for each that failed.
+
+        Raises:
+            BaseException: what `tick` or the scorer raised, or Ctrl-C; the sinks are closed whole before.
         """
         ticked = 0.0
-        while not stop.is_set() and (self._streams or self._leaving.is_busy or waits_for_more):
-            self._work.clear()
-            if not self.step():
-                self._retire()
-                self._work.wait(IDLE_SECONDS)
-                if self._work.is_set() and len(self._streams) > 1:
-                    stop.wait(BATCH_WAIT_SECONDS)
-            if time.monotonic() - ticked > IDLE_SECONDS:
-                ticked = time.monotonic()
-                self._watch(ticked)
-                tick()
-        self.summary.interrupted = stop.is_set()
-        self.close()
+        try:
+            while not stop.is_set() and (self._streams or self._leaving.is_busy or waits_for_more):
+                self._work.clear()
+                if not self.step():
+                    self._retire()
+                    self._work.wait(IDLE_SECONDS)
+                    if self._work.is_set() and len(self._streams) > 1:
+                        stop.wait(BATCH_WAIT_SECONDS)
+                if time.monotonic() - ticked > IDLE_SECONDS:
+                    ticked = time.monotonic()
+                    self._watch(ticked)
+                    tick()
+            self.summary.interrupted = stop.is_set()
+        finally:
+            self.close()
         return self.summary
 
     def step(self) -> bool:
@@ -255,9 +264,14 @@ class Streams:
 
     def _give_up(self, stream: Stream, line: str) -> None:
         """End one stream that cannot go on; the others do."""
-        self.summary.failures.append(line)
-        self._hear(StreamEvent(stream.config.name, "failed", line))
+        self._tell_failure(stream, line)
         self._leave(stream, DRAIN_SECONDS)
+
+    def _tell_failure(self, stream: Stream, line: str | None) -> None:
+        if line is not None and line != stream.told_failure:
+            stream.told_failure = line
+            self.summary.failures.append(line)
+            self._hear(StreamEvent(stream.config.name, "failed", line))
 
     def _leave(self, stream: Stream, drain_seconds: float) -> None:
         """Take a stream out and finish it in the background, so that the others go on meanwhile."""
@@ -282,6 +296,7 @@ class Streams:
         try:
             stream.finish(deadline)
         finally:
+            self._tell_failure(stream, stream.delivery.failure)
             for event in stream.camera_events():
                 self._hear(event)
             self._tell(StreamEvent(stream.config.name, "removed", ""))
@@ -296,7 +311,13 @@ class Streams:
 
     def _tell(self, event: StreamEvent) -> None:
         log_event(event)
-        self._on_event(event)
+        try:
+            self._on_event(event)
+        except Exception:
+            # It may raise at every event of a stream that goes on for months.
+            if not self._has_heard_wrong:
+                log.exception("on_event raised at %r of %s; it is not told again", event.kind, event.stream)
+            self._has_heard_wrong = True
 
     def _trying(self, name: str, action: Callable[[], object]) -> Mapping[str, str]:
         try:

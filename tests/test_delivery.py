@@ -178,10 +178,11 @@ def test_wait_lets_nothing_go_and_says_when_too_much_waits(monkeypatch):
     assert [index for index, *_ in bench.sink.got] == list(range(12))
 
 
-def test_a_consumer_that_raises_fails_its_stream_alone():
+@pytest.mark.parametrize("error", [RuntimeError, SystemExit])
+def test_a_consumer_that_raises_fails_its_stream_alone(error):
     class Broken(GateSink):
         def write(self, one, decision):
-            raise RuntimeError("no such model")
+            raise error("no such model")
 
     final: Counter[Reason] = Counter()
     broken = Broken()
@@ -191,7 +192,7 @@ def test_a_consumer_that_raises_fails_its_stream_alone():
     for index in range(3):
         delivery.put(frame(index), KEPT)
     delivery.close(WAIT_SECONDS)
-    assert delivery.failure == "a consumer of cam raised RuntimeError: no such model"
+    assert delivery.failure == f"a consumer of cam raised {error.__name__}: no such model"
     assert broken.ending == "aborted"
     assert final.total() == 3
 

@@ -45,6 +45,12 @@ class Camera:
         self.closed.set()
 
 
+class Pages(Camera):
+    """A source that is no live one."""
+
+    is_live = False
+
+
 def shot(index: int, picture: np.ndarray = BRIGHT, signs: Signs = SOUND) -> Frame:
     return Frame("cam", index, index / 25, array=picture, arrived_seconds=time.monotonic(), signs=signs)
 
@@ -250,6 +256,63 @@ def test_a_consumer_that_raises_ends_its_stream_only(model):
     assert running.streams.summary.failures == ["a consumer of bad raised ValueError: not today"]
 
 
+def test_a_consumer_that_raises_once_all_has_been_read_is_told(model):
+    def refuse_the_last(frame: Frame) -> None:
+        wait_until(lambda: not running.streams.statuses())
+        raise ValueError("not today")
+
+    running = Running(model)
+    running.add("pages", Pages("pages", only(1)), consumer=refuse_the_last)
+    assert running.streams.run(threading.Event()).failures == ["a consumer of pages raised ValueError: not today"]
+    assert running.kinds("pages") == ["added", "failed", "removed"]
+
+
+def test_a_failure_is_told_once_also_when_whoever_hears_it_removes_the_stream(model):
+    def remove(event: StreamEvent) -> None:
+        running.events.append(event)
+        if event.kind == "failed":
+            running.streams.remove("cam")
+
+    running = Running(model, remove)
+    running.add("cam", Camera("cam", endless), consumer=lambda frame: 1 / 0)
+    summary = running.streams.run(threading.Event())
+    assert summary.failures == ["a consumer of cam raised ZeroDivisionError: division by zero"]
+    assert running.kinds("cam") == ["added", "failed", "removed"]
+
+
+def test_a_listener_that_raises_is_logged_once_and_hurts_nothing(model, caplog):
+    def refuse(event: StreamEvent) -> None:
+        raise ValueError("not today")
+
+    class Told(Camera):
+        def __iter__(self) -> Iterator[Frame]:
+            running.streams._hear(StreamEvent("cam", "playing", ""))
+            yield from super().__iter__()
+
+    got: list[int] = []
+    running = Running(model, refuse)
+    running.add("cam", Told("cam", only(20)), consumer=lambda frame: got.append(frame.index), staleness_seconds=100)
+    running.add("bad", Camera("bad", endless), consumer=lambda frame: 1 / 0)
+    summary = running.streams.run(threading.Event())
+    assert got == list(range(20))
+    assert summary.failures == ["a consumer of bad raised ZeroDivisionError: division by zero"]
+    assert caplog.text.count("on_event raised at 'added' of cam") == caplog.text.count("Traceback") == 1
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
+def test_outputs_are_whole_when_the_run_breaks_off(model, tmp_path, error):
+    def fail_after_some() -> None:
+        if running.streams.summary.frames_kept > 10:
+            raise error
+
+    running = Running(model)
+    running.streams.add(StreamConfig("cam", "rtsp://x/y", (str(tmp_path / "kept.mp4"),)), source=Camera("cam", endless))
+    with pytest.raises(error):
+        running.streams.run(threading.Event(), fail_after_some)
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.mp4"]
+    assert running.kinds("cam")[-1] == "removed"
+
+
 def test_frames_of_a_taint_window_need_the_stricter_threshold(model):
     """Brightness 0.9 passes 0.85, and 0.7 passes only outside the window."""
     middling = np.full((36, 64, 3), 180, np.uint8)
@@ -301,12 +364,6 @@ def test_files_are_streams_that_lose_nothing(model, tmp_path):
     assert slow == list(range(60))
     assert summary.frames_kept == 60
     assert not summary.interrupted
-
-
-class Pages(Camera):
-    """A source that is no live one."""
-
-    is_live = False
 
 
 def test_what_waits_when_the_last_file_has_been_read_is_not_lost(model, monkeypatch):
