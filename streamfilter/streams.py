@@ -61,7 +61,7 @@ class Streams:
         """The counts of all streams together, those removed included."""
         self._options = options or SinkOptions()
         self._on_event, self._watcher = on_event, watcher
-        self._has_heard_wrong = False
+        self._has_listener_raised = False
         self._streams: dict[str, Stream] = {}
         self._canaries: dict[str, CanaryMonitor] = {}
         self._lock = threading.Lock()
@@ -315,9 +315,10 @@ class Streams:
             self._on_event(event)
         except Exception:
             # It may raise at every event of a stream that goes on for months.
-            if not self._has_heard_wrong:
+            with self._lock:
+                is_first, self._has_listener_raised = not self._has_listener_raised, True
+            if is_first:
                 log.exception("on_event raised at %r of %s; it is not told again", event.kind, event.stream)
-            self._has_heard_wrong = True
 
     def _trying(self, name: str, action: Callable[[], object]) -> Mapping[str, str]:
         try:
