@@ -131,8 +131,8 @@ class Stream:
         live = config.live if source.is_live else replace(config.live, backpressure="wait")
         self.delivery = Delivery(config.name, sinks, live, _ranked_by(rules), lambda *final: count(meter, *final))
         self.buffer = open_buffer(source, config.live, ahead, on_change)
-        self._sound_at = time.monotonic()
-        self._is_unhealthy = False
+        self._sound_at = self._awaited_at = time.monotonic()
+        self._unhealthy_at: float | None = None
         self._camera_events: deque[StreamEvent] = deque()
 
     def take(self, most: int) -> tuple[list[Frame], bool]:
@@ -170,18 +170,24 @@ class Stream:
 
     def check_health(self, now: float) -> list[StreamEvent]:
         """What to tell when the stream has had no sound frame for long, or has one again; nothing when none changed."""
-        is_playing = self.meter.state in ("playing", "unhealthy")
-        if not is_playing:
-            self._sound_at = now
-        limit, silent = self.config.live.unhealthy_seconds, now - self._sound_at
-        if self.source.is_live and silent > limit and not self._is_unhealthy:
-            self._is_unhealthy = True
-            told = f"no sound frame for {limit:g} s: everything comes damaged"
-            return [StreamEvent(self.config.name, "unhealthy", told)]
-        if self._is_unhealthy and silent <= limit and is_playing:
-            self._is_unhealthy = False
-            return [StreamEvent(self.config.name, "healthy", "sound frames again")]
-        return []
+        if self.meter.state not in ("playing", "unhealthy"):
+            self._awaited_at = now
+            return []
+        limit = self.config.live.unhealthy_seconds
+        unhealthy = StreamEvent(
+            self.config.name, "unhealthy", f"no sound frame for {limit:g} s: everything comes damaged"
+        )
+        if self._unhealthy_at is None:
+            if not self.source.is_live or now - max(self._sound_at, self._awaited_at) <= limit:
+                return []
+            self._unhealthy_at = now
+            return [unhealthy]
+        if self._sound_at < self._unhealthy_at:
+            # Told once; but a connect, which makes its state `playing`, heals nothing.
+            self.meter.heard(unhealthy)
+            return []
+        self._unhealthy_at = None
+        return [StreamEvent(self.config.name, "healthy", "sound frames again")]
 
     def status(self) -> StreamStatus:
         """How it is doing now."""
