@@ -19,6 +19,7 @@ from streamfilter.sinks import (
     CallbackSink,
     ImagesSink,
     MjpegSink,
+    RecordsLog,
     RecordsSink,
     Sink,
     SinkOptions,
@@ -212,6 +213,12 @@ def test_a_target_that_is_no_regular_file_is_refused(name, tmp_path):
     with pytest.raises(OutputError, match="not a regular file"):
         open_sink(str(tmp_path / name), SinkOptions())
     assert files(tmp_path) == [name]
+
+
+def test_a_log_of_records_that_is_no_regular_file_is_refused_without_waiting_for_a_reader(tmp_path):
+    os.mkfifo(tmp_path / "log.jsonl")
+    with pytest.raises(OutputError, match="not a regular file"):
+        RecordsLog(tmp_path / "log.jsonl")
 
 
 @pytest.mark.parametrize(

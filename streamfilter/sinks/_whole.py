@@ -52,6 +52,16 @@ def writing(where: str) -> Iterator[None]:
         raise OutputError(describe(error.errno, error.strerror or str(error), where)) from error
 
 
+def check_regular(path: Path, where: str) -> None:
+    """Refuse what is no file to write to: opening a pipe without a reader would wait for one.
+
+    Raises:
+        OutputError: it is there and not a regular file.
+    """
+    if path.exists() and not path.is_file():
+        raise OutputError(f"cannot write {where}: it is there and not a regular file; choose another name")
+
+
 def remove(path: Path) -> None:
     """Remove a file of ours, if it is still there; what cannot be removed is logged, not raised."""
     try:
@@ -72,8 +82,7 @@ class WholeFile:
     def __init__(self, target: Path) -> None:
         self.where = str(target)
         self._target = Path(os.path.realpath(target))
-        if self._target.exists() and not self._target.is_file():
-            raise OutputError(f"cannot write {self.where}: it is there and not a regular file; choose another name")
+        check_regular(self._target, self.where)
         name = f".streamfilter-{secrets.token_hex(6)}.partial{self._target.suffix}"
         self.partial = self._target.parent / name
         """The hidden file to write to; it is there, and empty."""

@@ -11,7 +11,7 @@ from typing import TextIO
 
 from streamfilter.frame import Decision, Frame
 from streamfilter.sinks._base import BaseSink
-from streamfilter.sinks._whole import WholeFile, writing
+from streamfilter.sinks._whole import WholeFile, check_regular, writing
 
 DECIMALS = 6
 FLUSH_SECONDS = 1.0
@@ -107,7 +107,7 @@ class RecordsLog(BaseSink):
         target: the file, UTF-8; lines of an earlier run stay.
 
     Raises:
-        OutputError: the file cannot be written.
+        OutputError: the file cannot be written, or is there and not a regular file.
     """
 
     def __init__(self, target: Path | str) -> None:
@@ -118,6 +118,7 @@ class RecordsLog(BaseSink):
 
     def _open(self) -> TextIO:
         with writing(str(self._path)):
+            check_regular(self._path, str(self._path))
             return self._path.open("a", encoding="utf-8", newline="\n")
 
     def _write(self, frame: Frame, decision: Decision) -> None:
