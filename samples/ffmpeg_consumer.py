@@ -27,6 +27,8 @@ def main() -> None:
     if ffmpeg.returncode != 0:
         sys.exit(f"ffmpeg ended with status {ffmpeg.returncode}; its own message is above")
     print(f"{summary.frames_kept} of {summary.frames_read} frames sent to ffmpeg", file=sys.stderr)
+    if summary.failures:
+        sys.exit(summary.failures[0])
 
 
 if __name__ == "__main__":

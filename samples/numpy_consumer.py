@@ -15,7 +15,7 @@ def consume(clip: str, stream_filter: StreamFilter) -> list[tuple[float | None, 
         series.append((frame.pts_seconds, float(np.mean(frame.rgb))))
 
     summary = stream_filter.pass_to(clip, brightness)
-    print(f"{len(series)} of {summary.frames_read} frames kept", file=sys.stderr)
+    print(f"{len(series)} of {summary.frames_read} frames kept", *summary.failures, sep="; ", file=sys.stderr)
     return series
 
 

@@ -15,7 +15,7 @@ from streamfilter.canary import Sparing
 from streamfilter.causes import shipped_model
 from streamfilter.config import Settings
 from streamfilter.diagnosis import Diagnosis
-from streamfilter.errors import ConfigError, PictureError
+from streamfilter.errors import ConfigError, InputError, PictureError
 from streamfilter.frame import RGB, Decision, Frame, StreamEvent
 from streamfilter.health import HealthRules, changes
 from streamfilter.metrics import Summary
@@ -122,9 +122,21 @@ class StreamFilter:
             on_event: called with what happens to the camera, before the frames it was seen in are given.
 
         Raises:
-            InputError: the source cannot be opened or read.
+            InputError: the source cannot be opened or read; or it ended too early, which is raised after all that could
+                be read was given.
         """
-        opened = open_source(str(source)) if isinstance(source, str | Path) else source
+        opened = _opened(source)
+        yield from self._decided(opened, stop, live, on_event)
+        if opened.failure is not None and not (stop is not None and stop.is_set()):
+            raise InputError(opened.failure)
+
+    def _decided(
+        self,
+        opened: Source,
+        stop: threading.Event | None = None,
+        live: LiveSettings | None = None,
+        on_event: Callable[[StreamEvent], object] = lambda event: None,
+    ) -> Iterator[tuple[Frame, Decision]]:
         if isinstance(opened, PictureSource):
             opened.model_side = self.scorer.spec.input_size
         state, rules = StreamState(), self.rules(live)
@@ -150,16 +162,19 @@ class StreamFilter:
             consumer: called with each kept frame; what it raises comes through.
 
         Returns:
-            The counts of the run.
+            The counts of the run; `failures` has a line when the source ended too early, as a file that is cut short
+            or a camera that refuses the password.
 
         Raises:
             InputError: the source cannot be opened or read.
         """
-        summary = Summary()
-        for frame, decision in self.filter(source):
+        summary, opened = Summary(), _opened(source)
+        for frame, decision in self._decided(opened):
             summary.count(decision)
             if decision.keep:
                 consumer(frame)
+        if opened.failure is not None:
+            summary.failures.append(opened.failure)
         return summary
 
     def new_state(self) -> StreamState:
@@ -223,6 +238,10 @@ class StreamFilter:
 
     def _by_task(self, scores: np.ndarray[Any, np.dtype[np.float32]]) -> dict[str, float]:
         return {task: float(score) for task, score in zip(self.scorer.spec.tasks, scores, strict=True)}
+
+
+def _opened(source: str | Path | Source) -> Source:
+    return open_source(str(source)) if isinstance(source, str | Path) else source
 
 
 def _diagnosis(settings: Settings) -> Diagnosis:

@@ -82,9 +82,6 @@ class Run:
                 self.progress(summary, source)
         except InputError as error:
             summary.failures.append(str(error))
-            return
-        if source.failure is not None and not self.stop.is_set():
-            summary.failures.append(source.failure)
 
     def _tell(self, summary: Summary, event: StreamEvent) -> None:
         summary.hear(event)

@@ -1,16 +1,20 @@
 """StreamFilter over real files with a model whose utility is the brightness of the picture."""
 
 import threading
+from collections.abc import Iterator
 from pathlib import Path
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 import numpy as np
 import pytest
 
 from streamfilter import StreamFilter
 from streamfilter.batch import StreamState
-from streamfilter.errors import ConfigError, InputNotFoundError
+from streamfilter.errors import ConfigError, InputError, InputNotFoundError
 from streamfilter.frame import Frame, Reason
-from tests.media import write_video
+from streamfilter.sources import open_source
+from streamfilter.web import Listener
+from tests.media import cut, moving_pictures, write_video
 from tests.models import brightness_model
 
 
@@ -110,3 +114,55 @@ def test_a_task_the_model_lacks(tmp_path: Path) -> None:
 def test_missing_source(model: str) -> None:
     with pytest.raises(InputNotFoundError, match=r"nowhere\.mp4"):
         next(StreamFilter(model=model, device="cpu").filter("nowhere.mp4"))
+
+
+@pytest.fixture
+def cut_clip(tmp_path: Path) -> Path:
+    """Half of a recording."""
+    return cut(write_video(tmp_path / "whole.mkv", moving_pictures(60)), 0.5, tmp_path / "cut.mkv")
+
+
+@pytest.fixture
+def closed_camera() -> Iterator[str]:
+    """A camera that knows nobody."""
+
+    def refuse(environ: WSGIEnvironment, start: StartResponse) -> list[bytes]:
+        start("401 Unauthorized", [("WWW-Authenticate", 'Basic realm="camera"')])
+        return [b""]
+
+    listener = Listener(refuse, 0, "127.0.0.1", "camera")
+    yield f"http://me:hunter2@127.0.0.1:{listener.port}/video"
+    listener.close()
+
+
+@pytest.mark.parametrize("is_open", [False, True])
+def test_a_source_that_ends_early_is_an_error_after_its_frames(cut_clip: Path, model: str, is_open: bool) -> None:
+    source = open_source(str(cut_clip)) if is_open else cut_clip
+    seen: list[Frame] = []
+    with pytest.raises(InputError, match=r"cut\.mkv ends early after \d+ frames"):
+        seen.extend(frame for frame, _ in StreamFilter(model=model, device="cpu").filter(source))
+    assert 0 < len(seen) < 60
+    assert [frame.index for frame in seen] == list(range(len(seen)))
+
+
+def test_whoever_stops_early_is_told_of_no_failure(cut_clip: Path, model: str) -> None:
+    stop = threading.Event()
+    for _ in StreamFilter(model=model, device="cpu", batch_size=1).filter(cut_clip, stop):
+        stop.set()
+
+
+def test_a_consumer_gets_what_could_be_read_and_the_summary_says_that_it_ended_early(
+    cut_clip: Path, model: str
+) -> None:
+    summary = StreamFilter(model=model, device="cpu").pass_to(cut_clip, lambda frame: None)
+    (failure,) = summary.failures
+    assert f"cut.mkv ends early after {summary.frames_read} frames" in failure
+    assert summary.frames_read > 0
+
+
+def test_a_camera_that_refuses_is_an_error(closed_camera: str, model: str) -> None:
+    stream_filter = StreamFilter(model=model, device="cpu")
+    with pytest.raises(InputError, match="401") as raised:
+        next(stream_filter.filter(closed_camera))
+    assert "hunter2" not in str(raised.value)
+    assert stream_filter.pass_to(closed_camera, lambda frame: None).failures == [str(raised.value)]
