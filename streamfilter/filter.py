@@ -228,7 +228,7 @@ class StreamFilter:
             Utility in [0, 1] for each task.
 
         Raises:
-            ShapeError: `rgb` is not (H, W, 3) uint8.
+            ShapeError: `rgb` is not (H, W, 3) uint8, or has no pixels.
         """
         return self._by_task(self.scorer.score([shrink(rgb, self.scorer.spec.input_size, self.scorer.spec.fit)])[0])
 

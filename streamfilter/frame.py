@@ -103,6 +103,16 @@ class StreamEvent:
     """One line, without passwords."""
 
 
+def check_rgb(rgb: RGB) -> None:
+    """Take (H, W, 3) uint8 with at least one pixel for a picture, and nothing else.
+
+    Raises:
+        ShapeError: it is something else.
+    """
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or rgb.size == 0:
+        raise ShapeError(f"expected (H, W, 3) uint8 with at least one pixel, got {rgb.shape} {rgb.dtype}")
+
+
 @dataclass(frozen=True, eq=False)
 class Reduced:
     """A picture decoded at a half, a quarter or an eighth of its size: enough for the model, and much cheaper."""
@@ -122,7 +132,7 @@ class Frame:
     Exactly one of `native`, `array`, `reduced` and `problem` is set, and none once its pixels were let go.
 
     Raises:
-        ShapeError: `array` is not (H, W, 3) uint8.
+        ShapeError: `array` is not (H, W, 3) uint8, or has no pixels.
         ValueError: none or more than one of `native`, `array`, `reduced` and `problem` is set.
     """
 
@@ -159,10 +169,8 @@ class Frame:
         pixels = (self.native, self.array, self.reduced, self.problem)
         if sum(part is not None for part in pixels) != (not self.is_emptied):
             raise ValueError("a frame has exactly one of native, array, reduced and problem")
-        if self.array is not None and (
-            self.array.ndim != 3 or self.array.shape[2] != 3 or self.array.dtype != np.uint8
-        ):
-            raise ShapeError(f"expected (H, W, 3) uint8, got {self.array.shape} {self.array.dtype}")
+        if self.array is not None:
+            check_rgb(self.array)
 
     @property
     def is_readable(self) -> bool:

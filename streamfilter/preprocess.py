@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import numpy.typing as npt
 
-from streamfilter.errors import PictureError, ShapeError
-from streamfilter.frame import FULL_RANGE, RGB, Frame
+from streamfilter.errors import PictureError
+from streamfilter.frame import FULL_RANGE, RGB, Frame, check_rgb
 from streamfilter.spec import STRETCH, centre_side
 
 if TYPE_CHECKING:
@@ -44,10 +44,9 @@ def shrink(rgb: RGB, size: int, fit: str = STRETCH) -> RGB:
         (*input_hw(size, fit), 3) uint8, RGB, HWC, 0-255; area interpolation down, bilinear up.
 
     Raises:
-        ShapeError: `rgb` is not (H, W, 3) uint8.
+        ShapeError: `rgb` is not (H, W, 3) uint8, or has no pixels.
     """
-    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
-        raise ShapeError(f"expected (H, W, 3) uint8, got {rgb.shape} {rgb.dtype}")
+    check_rgb(rgb)
     return _composed(_views(rgb, size, fit))
 
 

@@ -165,6 +165,15 @@ def test_unreadable_frames_and_wrong_arrays_are_refused() -> None:
         shrink(np.zeros((4, 4, 3), dtype=np.float32), SIZE)
 
 
+@pytest.mark.parametrize("size_hw", [(0, 0), (0, 4), (4, 0)])
+def test_a_picture_without_pixels_is_refused(size_hw: tuple[int, int]) -> None:
+    empty = np.zeros((*size_hw, 3), dtype=np.uint8)
+    with pytest.raises(ShapeError, match="at least one pixel"):
+        shrink(empty, SIZE)
+    with pytest.raises(ShapeError, match="at least one pixel"):
+        Frame("clip", 3, array=empty)
+
+
 def test_planes_are_averaged_over_areas_as_pictures_are() -> None:
     large = cv2.resize(photograph(360, 640), (1280, 720), interpolation=cv2.INTER_CUBIC)
     noisy = np.clip(large + np.random.default_rng(0).normal(0, 25, large.shape), 0, 255).astype(np.uint8)

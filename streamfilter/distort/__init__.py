@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from streamfilter.distort import codecs, optics
-from streamfilter.errors import ConfigError, ShapeError
-from streamfilter.frame import RGB
+from streamfilter.errors import ConfigError
+from streamfilter.frame import RGB, check_rgb
 
 JPEG_QUALITIES = (1, 2, 3, 5, 8, 12, 18, 30, 50)
 PRISTINE = "pristine"
@@ -86,11 +86,10 @@ def apply(rgb: RGB, distortion: Distortion) -> RGB:
         (H, W, 3) uint8, RGB, HWC, 0-255.
 
     Raises:
-        ShapeError: `rgb` is not (H, W, 3) uint8.
+        ShapeError: `rgb` is not (H, W, 3) uint8, or has no pixels.
         PictureError: the codec refuses a picture of this size.
     """
-    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
-        raise ShapeError(f"expected (H, W, 3) uint8, got {rgb.shape} {rgb.dtype}")
+    check_rgb(rgb)
     if distortion.strength is None:
         return rgb
     return KINDS[distortion.kind].apply(rgb, distortion.strength)
