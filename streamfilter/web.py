@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import ipaddress
 import logging
 import socket
@@ -22,7 +23,9 @@ log = logging.getLogger(__name__)
 LOOPBACK = "127.0.0.1"
 MOST_CONNECTIONS = 64
 TIMEOUT_SECONDS = 10.0
-"""Longest wait for a request, and for the other side to take a piece of the answer."""
+"""Longest wait for a whole request, and for the other side to take a piece of the answer."""
+TELL_SECONDS = 60.0
+"""Between two lines about connections that were turned away."""
 CLOSE_SECONDS = 1.0
 """Longest wait for the connections that are cut when the server is closed."""
 
@@ -61,7 +64,7 @@ class Listener:
         port: to listen on; 0 for any free one.
         host: to listen at.
         name: of the thread.
-        timeout_seconds: after which a connection that sends or takes nothing is dropped.
+        timeout_seconds: after which a connection is dropped whose request is not whole, or that takes nothing.
 
     Raises:
         ConfigError: the port cannot be had.
@@ -92,7 +95,11 @@ class Listener:
 class _Server(WSGIServer):
     def __init__(self, address: tuple[str, int], handler: Any) -> None:
         self._open: dict[socket.socket, threading.Thread] = {}
-        self._lock = threading.Lock()
+        self._asking: dict[socket.socket, None] = {}
+        """Those of the open connections whose request is not whole yet, the oldest first."""
+        self._changed = threading.Condition()
+        self._turned_away = 0
+        self._told = -TELL_SECONDS
         super().__init__(address, handler)
 
     def server_bind(self) -> None:
@@ -102,16 +109,41 @@ class _Server(WSGIServer):
         self.setup_environ()
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Answer in a thread; where there are too many, not at all."""
+        """Answer in a thread; where there are too many, in place of the slowest one to ask, or not at all."""
         thread = threading.Thread(target=self._answer, args=(request, client_address), name="answer", daemon=True)
-        with self._lock:
-            is_taken = len(self._open) < MOST_CONNECTIONS
-            if is_taken:
+        with self._changed:
+            has_room = self._has_room() or self._make_room()
+            if has_room:
                 self._open[request] = thread
+                self._asking[request] = None
                 thread.start()
-        if not is_taken:
-            log.warning("more than %d connections at once; one was refused", MOST_CONNECTIONS)
+        if not has_room:
             self.shutdown_request(request)
+
+    def asked(self, request: socket.socket) -> None:
+        """Note that a request is whole: its connection is not cut to make room."""
+        with self._changed:
+            self._asking.pop(request, None)
+
+    def _has_room(self) -> bool:
+        return len(self._open) < MOST_CONNECTIONS
+
+    def _make_room(self) -> bool:
+        """Cut the connection that has been asking for longest, if any; whether there is room now."""
+        self._tell_of_one_more()
+        oldest = next(iter(self._asking), None)
+        if oldest is None:
+            return False
+        del self._asking[oldest]
+        _shut(oldest)
+        return self._changed.wait_for(self._has_room, CLOSE_SECONDS)
+
+    def _tell_of_one_more(self) -> None:
+        self._turned_away += 1
+        now = time.monotonic()
+        if now - self._told >= TELL_SECONDS:
+            log.warning("more than %d connections at once; turned away: %d", MOST_CONNECTIONS, self._turned_away)
+            self._told, self._turned_away = now, 0
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A connection that broke is its client's affair."""
@@ -120,7 +152,7 @@ class _Server(WSGIServer):
     def cut(self, timeout_seconds: float) -> None:
         """End all connections, also those that are being answered."""
         deadline = time.monotonic() + timeout_seconds
-        with self._lock:
+        with self._changed:
             threads = list(self._open.values())
             for request in self._open:
                 _shut(request)
@@ -132,8 +164,10 @@ class _Server(WSGIServer):
             self.finish_request(request, client_address)
         except Exception:
             self.handle_error(request, client_address)
-        with self._lock:
+        with self._changed:
             del self._open[request]
+            self._asking.pop(request, None)
+            self._changed.notify_all()
         self.shutdown_request(request)
 
 
@@ -149,12 +183,48 @@ def _shut(request: socket.socket) -> None:
 
 
 class _Handler(WSGIRequestHandler):
+    server: _Server
+    timeout: float
+
+    def setup(self) -> None:
+        """Read against one clock, which starts now: a byte now and then does not keep a connection."""
+        super().setup()
+        self.rfile.close()
+        self.rfile = io.BufferedReader(_Hurried(self.connection, self.timeout))
+
+    def parse_request(self) -> bool:
+        """Read the headers; from then on the other side has its time for each piece of the answer."""
+        is_sound = super().parse_request()
+        self.server.asked(self.request)
+        self.connection.settimeout(self.timeout)
+        return is_sound
+
     def log_message(self, format: str, *args: object) -> None:
         """No line for each request."""
 
     def get_stderr(self) -> Any:
         """Where wsgiref tells of connections that broke."""
         return _Debug()
+
+
+class _Hurried(socket.SocketIO):
+    """What a connection sends, until its time is up."""
+
+    def __init__(self, connection: socket.socket, seconds: float) -> None:
+        super().__init__(connection, "r")
+        self._connection, self._deadline = connection, time.monotonic() + seconds
+
+    def readinto(self, buffer: Any) -> int | None:
+        """Wait no longer than there is time left.
+
+        Raises:
+            TimeoutError: it is up.
+        """
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._connection.settimeout(left)
+        return super().readinto(buffer)
 
 
 class _Debug:

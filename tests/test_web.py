@@ -7,6 +7,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
@@ -38,6 +39,13 @@ def connect(listener: Listener, words: bytes = b"GET / HTTP/1.0\r\n\r\n") -> soc
     client = socket.create_connection(("127.0.0.1", listener.port), timeout=10)
     client.sendall(words)
     return client
+
+
+def trickle(client: socket.socket) -> None:
+    """Send a byte now and then, for 20 seconds."""
+    for _ in range(400):
+        client.sendall(b"X")
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize(
@@ -138,18 +146,48 @@ def test_who_takes_nothing_is_dropped():
     listener.close()
 
 
+def test_who_sends_a_byte_now_and_then_is_dropped():
+    listener = Listener(hello, 0, "127.0.0.1", "slow", timeout_seconds=1.0)
+    with closing(connect(listener, b"GET / HTTP/1.0\r\n")) as slow:
+        with pytest.raises(ConnectionError):
+            trickle(slow)
+        wait_until(lambda: answering() == 0, 20, "it to be dropped")
+    listener.close()
+
+
 def test_the_number_of_connections_is_bounded(monkeypatch):
     monkeypatch.setattr(web, "MOST_CONNECTIONS", 2)
-    listener = Listener(hello, 0, "127.0.0.1", "busy")
-    held = [connect(listener, b"") for _ in range(2)]
-    wait_until(lambda: answering() == 2)
-    refused = connect(listener, b"")
-    assert refused.recv(1) == b""
-    for client in (*held, refused):
+    go_on = threading.Event()
+
+    def slow(environ, start):
+        go_on.wait(20)
+        return hello(environ, start)
+
+    listener = Listener(slow, 0, "127.0.0.1", "busy")
+    held = [connect(listener) for _ in range(2)]
+    wait_until(lambda: answering() == 2 and not listener._server._asking)
+    with closing(connect(listener, b"")) as refused:
+        assert refused.recv(1) == b""
+    go_on.set()
+    for client in held:
+        assert client.recv(12) == b"HTTP/1.0 200"
         client.close()
     wait_until(lambda: answering() == 0)
     assert ask(listener) == (200, b"hello")
     listener.close()
+
+
+def test_connections_that_ask_nothing_make_room_for_those_that_do(monkeypatch, caplog):
+    monkeypatch.setattr(web, "MOST_CONNECTIONS", 2)
+    listener = Listener(hello, 0, "127.0.0.1", "crowded")
+    idle = [connect(listener, b"GE") for _ in range(6)]
+    assert ask(listener) == (200, b"hello")
+    wait_until(lambda: answering() <= 2)
+    for client in idle:
+        client.close()
+    listener.close()
+    assert caplog.text.count("more than 2 connections at once; turned away: 1") == 1
+    assert caplog.text.count("turned away") == 1
 
 
 def test_a_fault_of_the_application_is_logged_and_told_as_such(caplog, capfd):
