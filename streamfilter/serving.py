@@ -72,7 +72,8 @@ class Server:
     def _answer(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "/")
         if path == "/metrics":
-            answer: Iterable[bytes] = self._metrics(environ, start)
+            method = environ["REQUEST_METHOD"].replace("HEAD", "GET")
+            answer: Iterable[bytes] = self._metrics({**environ, "REQUEST_METHOD": method}, start)
             return answer
         if path == "/healthz":
             health = self.health()

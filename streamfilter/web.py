@@ -15,7 +15,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 from streamfilter.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 log = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class Listener:
     """Serves an application until it is closed.
 
     Args:
-        application: called in a thread for each request.
+        application: called in a thread for each request; what it gives for HEAD has an end, and is not sent.
         port: to listen on; 0 for any free one.
         host: to listen at.
         name: of the thread.
@@ -79,7 +79,7 @@ class Listener:
             self._server = server_class((host, port), handler)
         except OSError as error:
             raise ConfigError(f"cannot listen on {host}:{port} ({error.strerror}); choose another port") from error
-        self._server.set_app(_guarded(application))
+        self._server.set_app(_headed(_guarded(application)))
         self.port: int = self._server.server_port
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name=name, daemon=True)
         self._thread.start()
@@ -250,3 +250,22 @@ def _guarded(application: WSGIApplication) -> WSGIApplication:
             return [b"this went wrong; the log tells why\n"]
 
     return guarded
+
+
+def _headed(application: WSGIApplication) -> WSGIApplication:
+    """The application, its answer to HEAD without the body: the length alone is told."""
+
+    def headed(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        if environ["REQUEST_METHOD"] != "HEAD":
+            return application(environ, start)
+        told: list[Any] = []
+
+        def note(*given: Any) -> Callable[[bytes], object]:
+            told[:] = given
+            return told.append
+
+        length = sum(map(len, application(environ, note)))
+        start(told[0], [*told[1], ("Content-Length", str(length))])
+        return []
+
+    return headed

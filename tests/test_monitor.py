@@ -310,6 +310,12 @@ def test_only_what_is_there_can_be_got_and_only_by_get():
         for method in ("POST", "PUT", "DELETE", "OPTIONS", "HEAD"):
             answer, headers, _ = ask(monitor, "/", method)
             assert (answer, headers["Allow"]) == (405, "GET")
+        with closing(socket.create_connection(("127.0.0.1", monitor.port), timeout=10)) as client:
+            client.sendall(b"HEAD / HTTP/1.0\r\nHost: localhost\r\n\r\n")
+            with client.makefile("rb") as sent:
+                told = sent.read()
+        assert told.startswith(b"HTTP/1.0 405 ")
+        assert told.endswith(b"\r\n\r\n")
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,13 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
+from unittest.mock import ANY
 
 import pytest
 
 from streamfilter import web
 from streamfilter.errors import ConfigError
+from streamfilter.serving import Server
 from streamfilter.web import Listener, is_loopback, parse_listen
 from tests.live_servers import wait_until
 
@@ -22,7 +24,7 @@ def hello(environ, start):
     return [b"hello"]
 
 
-def ask(listener: Listener, path: str = "/") -> tuple[int, bytes]:
+def ask(listener: Listener | Server, path: str = "/") -> tuple[int, bytes]:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{listener.port}{path}", timeout=5) as answer:
             return answer.status, answer.read()
@@ -35,10 +37,21 @@ def answering() -> int:
     return sum(thread.name == "answer" for thread in threading.enumerate())
 
 
-def connect(listener: Listener, words: bytes = b"GET / HTTP/1.0\r\n\r\n") -> socket.socket:
+def connect(listener: Listener | Server, words: bytes = b"GET / HTTP/1.0\r\n\r\n") -> socket.socket:
     client = socket.create_connection(("127.0.0.1", listener.port), timeout=10)
     client.sendall(words)
     return client
+
+
+def answer_to(listener: Listener | Server, method: str, path: str) -> tuple[str, dict[str, str], bytes]:
+    """Status, headers and all that is sent after them."""
+    with (
+        closing(connect(listener, f"{method} {path} HTTP/1.0\r\n\r\n".encode())) as client,
+        client.makefile("rb") as sent,
+    ):
+        head, _, body = sent.read().partition(b"\r\n\r\n")
+    status, *lines = head.decode().split("\r\n")
+    return status, dict(line.split(": ", 1) for line in lines), body
 
 
 def trickle(client: socket.socket) -> None:
@@ -204,3 +217,13 @@ def test_a_fault_of_the_application_is_logged_and_told_as_such(caplog, capfd):
     connect(listener, b"nonsense\r\n\r\n").close()
     listener.close()
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("path", "status"), [("/healthz", "200 OK"), ("/metrics", "200 OK"), ("/x", "404 Not Found")])
+def test_head_is_get_without_the_body(path, status):
+    with Server(lambda: [], 0) as server:
+        told, headers, body = answer_to(server, "GET", path)
+        assert told == f"HTTP/1.0 {status}"
+        assert answer_to(server, "HEAD", path) == (told, {**headers, "Date": ANY}, b"")
+    assert headers["Content-Length"] == str(len(body))
+    assert body
