@@ -390,6 +390,17 @@ def test_a_token_in_the_address_becomes_a_cookie_that_scripts_cannot_read():
         assert ask(monitor, "/", Cookie=value[:-1])[0] == 401
 
 
+@pytest.mark.parametrize(
+    "other", ['prefs={"a":1,"b":[2]}', "two words=1", "a[b]=1", "city=M\xfcnchen", "bare", "=", "", "a=b=c", 'a="b']
+)
+def test_the_cookie_counts_whatever_stands_beside_it(other):
+    with served(host="0.0.0.0", token=TOKEN) as (_, monitor):
+        value = ask(monitor, f"/?token={urllib.request.quote(TOKEN)}")[1]["Set-Cookie"].split(";")[0]
+        for cookies in (f"{other}; {value}", f"{value}; {other}", f"{other};{value};{other}"):
+            assert ask(monitor, "/", Cookie=cookies)[0] == 200
+        assert ask(monitor, "/", Cookie=f"{other}; x{value}")[0] == 401
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.7.7", "host.example", ""])
 def test_elsewhere_a_token_is_needed(host):
     with pytest.raises(ConfigError, match="it needs a token"):
