@@ -198,6 +198,15 @@ def test_missing_inputs_are_named(tmp_path: Path, name: str) -> None:
         open_source(os.path.join(tmp_path, name))
 
 
+@pytest.mark.parametrize("empty", ["", " "])
+def test_an_empty_input_is_not_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty: str
+) -> None:
+    monkeypatch.chdir(_write_pictures(tmp_path / "pictures"))
+    with pytest.raises(InputError, match="an input is empty; name a file"):
+        open_source(empty)
+
+
 def test_folder_without_pictures_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no picture")
     with pytest.raises(InputError, match=r"no pictures in .*; give JPEG, PNG, WebP, BMP or TIFF files"):

@@ -136,6 +136,8 @@ def _plan_pictures(texts: list[str]) -> InputPlan:
 
 
 def _opener(text: str) -> Callable[[], Source]:
+    if not text.strip():
+        return _refuse_empty
     if text == STDIN:
         return open_stdin
     if is_live_address(text):
@@ -154,6 +156,10 @@ def _opener(text: str) -> Callable[[], Source]:
 def _scheme(text: str) -> str | None:
     match = re.match(r"([a-z][a-z0-9+.-]*)://", text, re.IGNORECASE)
     return match[1] if match else None
+
+
+def _refuse_empty() -> Source:
+    raise InputError("an input is empty; name a file, a folder or an address (is a variable of the shell unset?)")
 
 
 def _refuse_pattern(text: str) -> Source:
