@@ -304,6 +304,7 @@ def test_the_command_line_from_a_clip_to_a_filtered_one(tmp_path: Path, model: P
         (["--keep-useful", "0.9", "--keep-rate", "0.5", "--consumer", SCENE], 2, "2 were given"),
         (["--consumer", SCENE], 2, "give one of --keep-useful, --remove-errors, --keep-rate"),
         (["--keep-useful", "0.9"], 2, "no consumer"),
+        (["--keep-rate", "0.5"], 2, "no task, and there is no consumer whose task it could be: give --task, classif"),
         (["--keep-useful", "99", "--consumer", SCENE], 2, "target is 99"),
         (["--keep-useful", "0.9", "--consumer", "nowhere.onnx"], 1, "does not exist"),
         (["--keep-useful", "0.9", "--consumer", "nothing:at_all"], 2, "ModuleNotFoundError"),

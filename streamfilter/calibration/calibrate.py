@@ -178,7 +178,8 @@ def task_of(job: Calibration, judged: Sequence[Judged], tasks: Sequence[str]) ->
     """
     own = {one.task for one in judged if one.task is not None}
     if job.task is None and len(own) != 1 and len(tasks) > 1:
-        raise ConfigError(f"the task cannot be told from what the consumer says: give --task, {' or '.join(tasks)}")
+        why = "there is no consumer whose task it could be" if job.consumer is None else "the consumer does not tell it"
+        raise ConfigError(f"no task, and {why}: give --task, {' or '.join(tasks)}")
     task = job.task or (own.pop() if len(own) == 1 else tasks[0])
     if task not in tasks:
         raise ConfigError(f"task {task!r}: this model has {', '.join(tasks)}")
