@@ -9,7 +9,7 @@ import socket
 import socketserver
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from streamfilter.errors import ConfigError
@@ -184,7 +184,7 @@ def _shut(request: socket.socket) -> None:
 
 class _Handler(WSGIRequestHandler):
     server: _Server
-    timeout: float
+    timeout: ClassVar[float]
 
     def setup(self) -> None:
         """Read against one clock, which starts now: a byte now and then does not keep a connection."""
