@@ -1,5 +1,7 @@
 """Many streams into one scorer: they come, go, break and dawdle without disturbing each other."""
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -373,6 +375,17 @@ def test_a_connect_alone_makes_no_stream_healthy(model):
         healthy.set()
         wait_until(lambda: state() == "playing")
     assert running.kinds("cam")[5] == "healthy"
+
+
+def test_readers_find_the_decoder_imported_whole_and_importing_us_does_not_bring_it():
+    lines = """
+import sys
+from streamfilter.sources import LiveSource
+assert "av" not in sys.modules
+LiveSource("rtsp://127.0.0.1:1/x")
+assert "av.video.reformatter" in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", lines], check=True, timeout=60)
 
 
 def test_files_are_streams_that_lose_nothing(model, tmp_path):

@@ -59,6 +59,9 @@ class LiveSource:
         name: str | None = None,
         on_event: Callable[[StreamEvent], None] = lambda event: None,
     ) -> None:
+        # All of it now: while a thread imports it, another would meet modules that are half made.
+        import av  # noqa: F401
+
         self.name = name or mask(uri)
         self.info = SourceInfo()
         self.failure: str | None = None
