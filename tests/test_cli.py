@@ -5,7 +5,9 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import av
@@ -97,6 +99,35 @@ def test_an_output_never_replaces_its_input(tmp_path: Path, clip: Path, model: P
     _, stderr = run("run", clip, "--model", model, "--out", tmp_path / "." / "clip.mp4", status=2)
     assert "is an input and an output" in stderr
     assert clip.read_bytes() == before
+
+
+class MalformedAnswers(BaseHTTPRequestHandler):
+    """Takes every POST, and answers with a header that none is."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nno header\r\nContent-Length: 0\r\n\r\n")
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def test_what_the_http_library_complains_of_shows_no_token(tmp_path: Path, clip: Path, model: Path) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), MalformedAnswers) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        target = f"http://127.0.0.1:{server.server_address[1]}/hook?token=hush"
+        _, stderr = run("-v", "run", clip, "--model", model, "--out", target)
+        server.shutdown()
+    assert "20 kept" in stderr
+    assert "hush" not in stderr
+    assert "Traceback" not in stderr
+
+
+@pytest.mark.parametrize("typed", ["rtsp:/joe:hush@host/x", "rtsp//joe:hush@host", "rtsp:/joe:hush@host/x.mjpg"])
+def test_an_address_with_a_slip_is_refused_without_its_password(typed: str, model: Path) -> None:
+    _, stderr = run("run", typed, "--model", model, status=1)
+    assert "no such file" in stderr
+    assert "hush" not in stderr
 
 
 def test_score_prints_one_line_a_picture(tmp_path: Path, model: Path) -> None:

@@ -129,6 +129,14 @@ def test_a_decoder_by_name_without_its_driver_is_refused():
         ("rtsp://host/user=admin_password=secret_channel=1.sdp", "rtsp://host/user=admin_password=***"),
         ("rtsp://host/a?size=2&monitor=1", "rtsp://host/a?size=2&monitor=1"),
         ("/data/key=a/clip.mp4", "/data/key=a/clip.mp4"),
+        ("/data/a@b: c.mp4", "/data/a@b: c.mp4"),
+        ("rtsp://user:p@ss/wo rd@host:554/x", "rtsp://***@host:554/x"),
+        ("rtsp://user:pass\nword@host/x", "rtsp://***@host/x"),
+        ("rtsp://user:a://b@host/x", "rtsp://***@host/x"),
+        ("rtsp://host:554/x", "rtsp://host:554/x"),
+        ("rtsp:/user:secret@host/x", "***@host/x"),
+        ("rtsp//user:se/cret@host", "rtsp//***@host"),
+        ("user:secret@host/x", "***@host/x"),
     ],
 )
 def test_secrets_of_an_address_are_masked_alone_and_in_a_sentence(address, shown):

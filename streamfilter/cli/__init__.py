@@ -42,6 +42,8 @@ def main(verbose: bool, log_json: bool) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter() if log_json else logging.Formatter("%(levelname)s: %(message)s"))
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler])
+    # Its warnings hold whole addresses, tokens included; what matters of them our own lines tell, masked.
+    logging.getLogger("urllib3").setLevel(logging.CRITICAL)
 
 
 for command in (run, calibrate, canary, monitor, report, score, inspect, models):

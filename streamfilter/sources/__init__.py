@@ -86,7 +86,7 @@ def open_source(uri: str) -> Source:
     """
     plans = plan_inputs([uri])
     if len(plans) != 1:
-        raise InputError(f"{uri} matches {len(plans)} inputs; open them one by one")
+        raise InputError(f"{mask(uri)} matches {len(plans)} inputs; open them one by one")
     return plans[0].open()
 
 
@@ -163,7 +163,7 @@ def _refuse_empty() -> Source:
 
 
 def _refuse_pattern(text: str) -> Source:
-    raise InputNotFoundError(f"no file matches {text}; check the pattern")
+    raise InputNotFoundError(f"no file matches {mask(text)}; check the pattern")
 
 
 def _refuse_scheme(text: str) -> Source:

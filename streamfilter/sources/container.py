@@ -7,6 +7,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
+from streamfilter.address import mask
 from streamfilter.errors import InputError, InputNotFoundError
 from streamfilter.frame import FULL_RANGE
 from streamfilter.sources.base import MAX_PIXELS, SourceInfo
@@ -64,11 +65,11 @@ def _check_file(name: str) -> None:
             with open(name, "rb") as file:
                 head = file.read(16)
     except FileNotFoundError as error:
-        raise InputNotFoundError(f"no such file: {name}; check the path") from error
+        raise InputNotFoundError(f"no such file: {mask(name)}; check the path") from error
     except PermissionError as error:
-        raise InputError(f"no permission to read {name}; change its mode or run as its owner") from error
+        raise InputError(f"no permission to read {mask(name)}; change its mode or run as its owner") from error
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot open {name} ({error}); check the path") from error
+        raise InputError(f"cannot open {mask(name)} ({mask(str(error))}); check the path") from error
     if stat.S_ISREG(status.st_mode) and status.st_size == 0:
         raise InputError(f"{name} is empty (0 bytes); fetch or record it again")
     if head.startswith(PLAYLISTS):

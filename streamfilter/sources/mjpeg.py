@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from streamfilter.address import mask
 from streamfilter.errors import InputError, InputNotFoundError
 from streamfilter.frame import Frame
 from streamfilter.sources.base import SourceInfo
@@ -70,9 +71,11 @@ class MjpegSource:
         try:
             stream = open(path, "rb")  # noqa: SIM115
         except FileNotFoundError as error:
-            raise InputNotFoundError(f"no such file: {path}; check the path") from error
+            raise InputNotFoundError(f"no such file: {mask(str(path))}; check the path") from error
         except OSError as error:
-            raise InputError(f"cannot open {path} ({error.strerror}); check the path and its permissions") from error
+            raise InputError(
+                f"cannot open {mask(str(path))} ({error.strerror}); check the path and its permissions"
+            ) from error
         return cls(lambda: b"" if stream.closed else stream.read(CHUNK_BYTES), str(path), stream.close)
 
     def __iter__(self) -> Iterator[Frame]:
