@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
+from streamfilter.address import host_of, mask
 from streamfilter.config import CAMERA_FIELDS, Settings, not_in, not_one_of, read_toml
 from streamfilter.errors import ConfigError
 
@@ -18,6 +20,7 @@ POLICY_FIELDS = (
 )  # fmt: skip
 """Settings of the filter that each stream may have of its own; the model and where it runs are shared."""
 OWN_FIELDS = ("name", "uri", "out", "records")
+LONGEST_NAME = 100
 
 
 @dataclass(frozen=True)
@@ -103,21 +106,27 @@ class StreamConfig:
     """Those of `POLICY_FIELDS` that are its own."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not re.fullmatch(r"[\w.-]{1,100}", self.name):
-            raise ConfigError(f"name is {self.name!r}, expected letters, digits, `_`, `-` and `.`")
+        problems = [problem for problem in self._problems() if problem]
+        if problems:
+            raise ConfigError("; ".join(problems))
+
+    def _problems(self) -> Iterator[str]:
+        if not isinstance(self.name, str) or not re.fullmatch(rf"[\w.-]{{1,{LONGEST_NAME}}}", self.name):
+            yield (f"name is {_shown(self.name)}, expected letters, digits, `_`, `-` and `.`, {LONGEST_NAME} at most")
         if not isinstance(self.uri, str) or not self.uri:
-            raise ConfigError(f"uri is {self.uri!r}, expected an address")
+            yield f"uri is {_shown(self.uri)}, expected an address"
+        if self.records is not None and (not isinstance(self.records, str) or not self.records):
+            yield f"records is {_shown(self.records)}, expected a file"
 
 
 def names_for(uris: Sequence[str]) -> list[str]:
     """A name for each input of a command line: its host, or the file's stem, numbered where two are the same."""
-    names: list[str] = []
+    names: dict[str, None] = {}
     for uri in uris:
-        host = re.match(r"[a-z][a-z0-9+.-]*://(?:[^/@]*@)?([^/?]+)", uri, re.IGNORECASE)
-        name = re.sub(r"[^\w.-]+", "-", host[1] if host else Path(uri).stem).strip("-.") or "stream"
-        number = sum(re.fullmatch(re.escape(name) + r"(-\d+)?", other) is not None for other in names)
-        names.append(f"{name}-{number + 1}" if number else name)
-    return names
+        plain = re.sub(r"[^\w.-]+", "-", host_of(uri) or Path(mask(uri)).stem).strip("-.") or "stream"
+        numbered = (f"{plain[: LONGEST_NAME - 1 - len(str(number))]}-{number}" for number in count(2))
+        names[next(name for name in chain([plain[:LONGEST_NAME]], numbered) if name not in names)] = None
+    return list(names)
 
 
 def read_streams(path: Path) -> tuple[Settings, list[StreamConfig]]:
@@ -140,7 +149,7 @@ def read_streams(path: Path) -> tuple[Settings, list[StreamConfig]]:
     shared = _known(shared, _LIVE_FIELDS, "live", mistakes)
     with _collecting(mistakes, "live"):
         LiveSettings(**shared)
-    found = [_stream(number, values, shared, mistakes) for number, values in enumerate(streams, start=1)]
+    found = [_stream(number, values, settings, shared, mistakes) for number, values in enumerate(streams, start=1)]
     good = [stream for stream in found if stream is not None]
     names = [stream.name for stream in good]
     mistakes += [f"two streams are named {name}" for name in sorted(set(names)) if names.count(name) > 1]
@@ -154,26 +163,36 @@ def read_streams(path: Path) -> tuple[Settings, list[StreamConfig]]:
 _LIVE_FIELDS = [item.name for item in fields(LiveSettings)]
 
 
-def _stream(number: int, values: Any, shared: Mapping[str, Any], mistakes: list[str]) -> StreamConfig | None:
+def _stream(
+    number: int, values: Any, settings: Settings, shared: Mapping[str, Any], mistakes: list[str]
+) -> StreamConfig | None:
     if not isinstance(values, dict):
         mistakes.append(f"stream {number} is no table")
         return None
-    where = f"stream {values.get('name', number)}"
+    where = f"stream {mask(str(values.get('name', number)))}"
     values = _known(values, [*OWN_FIELDS, *POLICY_FIELDS, *_LIVE_FIELDS], where, mistakes)
     out = values.get("out", [])
     out = [out] if isinstance(out, str) else out
     if not isinstance(out, list) or not all(isinstance(target, str) for target in out):
-        mistakes.append(f"{where}: out is {out!r}, expected a target or a list of them")
+        mistakes.append(f"{where}: out is {_shown(out)}, expected a target or a list of them")
         out = []
     policy = {name: values[name] for name in POLICY_FIELDS if name in values}
     live = {**_valid(shared), **{name: values[name] for name in _LIVE_FIELDS if name in values}}
-    name = values.get("name") or names_for([str(values.get("uri", ""))])[0]
+    uri = values.get("uri", "")
+    name = values.get("name") or names_for([uri if isinstance(uri, str) else ""])[0]
     with _collecting(mistakes, where):
-        Settings(**policy)
+        settings.replace(**policy)
+    own = LiveSettings()
     with _collecting(mistakes, where):
-        settings = LiveSettings(**live)
-        return StreamConfig(name, values.get("uri", ""), tuple(out), values.get("records"), settings, policy)
+        own = LiveSettings(**live)
+    with _collecting(mistakes, where):
+        return StreamConfig(name, uri, tuple(out), values.get("records"), own, policy)
     return None
+
+
+def _shown(value: object) -> str:
+    """A wrong value as it was written; it may hold an address, and that a password."""
+    return mask(repr(value))
 
 
 def _valid(shared: Mapping[str, Any]) -> Mapping[str, Any]:

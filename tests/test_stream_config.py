@@ -93,6 +93,44 @@ def test_inputs_of_a_command_line_get_names_of_their_own():
     assert names_for(uris) == ["cam1", "cam1-2", "cam1-554", "clip-one", "video0"]
 
 
+def test_names_are_unique_short_and_hold_no_password():
+    assert names_for(["cam-2.mp4", "cam.mp4", "a/cam.mp4", "rtsp://cam-2/x"]) == ["cam-2", "cam", "cam-3", "cam-2-2"]
+    assert names_for(["rtsp://cam-2/x", "rtsp://cam/y", "rtsp://cam/z"]) == ["cam-2", "cam", "cam-3"]
+    secret = [
+        "rtsp://user:p@ssSECRET@host/x",
+        "rtsp://user:SECRETa/b@host",
+        "rtsp//user:SECRET@host",
+        "rtsp://SECRET@h",
+    ]
+    assert names_for(secret) == ["host", "host-2", "host-3", "h"]
+    long = names_for(["x" * 120 + ".mp4", "x" * 110 + ".mp4"])
+    assert long == ["x" * 100, "x" * 98 + "-2"]
+
+
+def test_a_stream_tells_all_its_mistakes_and_no_password(tmp_path):
+    text = """
+threshold = 0.4
+[[stream]]
+name = "a b"
+uri = ""
+records = 7
+profile = "p.toml"
+queue_frames = 0
+[[stream]]
+name = "list"
+uri = ["rtsp://user:SECRET@host/a"]
+out = ["mqtt://user:SECRET@broker/x", 5]
+"""
+    with pytest.raises(ConfigError) as caught:
+        read_streams(write(tmp_path, text))
+    message = str(caught.value)
+    assert "has 7 mistakes" in message
+    for told in ("name is 'a b'", "uri is ''", "records is 7, expected a file", "a profile brings its own, give one",
+                 "queue_frames is 0", "uri is ['rtsp://***@host/a']", "out is ['mqtt://***@broker/x', 5]"):  # fmt: skip
+        assert told in message
+    assert "SECRET" not in message
+
+
 @pytest.mark.parametrize("name", ["transport", "backpressure", "max_reconnects", "taint_threshold", "decoder"])
 def test_live_settings_are_checked(name):
     with pytest.raises(ConfigError, match=f"{name} is -7"):
