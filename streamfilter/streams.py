@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 
 from streamfilter.address import mask
@@ -17,7 +18,7 @@ from streamfilter.frame import Decision, Frame, StreamEvent
 from streamfilter.metrics import StreamMeter, StreamStatus, Summary, Watcher
 from streamfilter.sinks import Sink, SinkOptions
 from streamfilter.sources import Source
-from streamfilter.stream import Leaving, Stream, log_event, open_ends
+from streamfilter.stream import Leaving, Stream, log_event, open_ends, open_stream_source
 from streamfilter.stream_config import StreamConfig
 
 log = logging.getLogger(__name__)
@@ -130,19 +131,52 @@ class Streams:
     def replace(self, configs: Sequence[StreamConfig]) -> dict[str, str]:
         """Make the running streams those of a new configuration: gone ones stop, new ones start, changed ones anew.
 
+        One that cannot be changed goes on as it was: it is left alone where its new settings do not fit the model or
+        its new input cannot be opened, and started again where its new outputs cannot.
+
         Returns:
-            A line for each stream that could not be started or finished.
+            A line for each stream that could not be started, changed or finished.
         """
         wanted = {config.name: config for config in configs}
         problems: dict[str, str] = {}
         running = {stream.config.name: stream.config for stream in self._snapshot()}
-        for name, config in running.items():
-            if wanted.get(name) != config:
+        changed: dict[str, Source] = {}
+        for name, config in wanted.items():
+            if name in running and running[name] != config:
+                problems.update(self._trying(name, partial(self._prepare, config, changed)))
+        # All of them before any starts: an output may pass from one to another.
+        for name in running:
+            if name not in wanted or name in changed:
                 problems.update(self._trying(name, partial(self.remove, name)))
         for name, config in wanted.items():
-            if running.get(name) != config:
+            if name in changed:
+                problems.update(self._trying(name, partial(self._follow, running[name], config, changed[name])))
+            elif name not in running:
                 problems.update(self._trying(name, partial(self.add, config)))
         return problems
+
+    def _prepare(self, config: StreamConfig, sources: dict[str, Source]) -> None:
+        """Open what a changed stream is read from, once its settings are known to fit the model.
+
+        Raises:
+            ConfigError: they do not.
+            InputError: a file cannot be opened.
+        """
+        self.stream_filter.rules(config.live, **config.policy)
+        sources[config.name] = open_stream_source(config, self._hear)
+
+    def _follow(self, before: StreamConfig, config: StreamConfig, source: Source) -> None:
+        """Start a changed stream; where that fails the one before it goes on.
+
+        Raises:
+            StreamFilterError: an output cannot be opened.
+        """
+        try:
+            self.add(config, source=source)
+        except StreamFilterError:
+            with suppress(StreamFilterError):
+                self.add(before)
+            raise
 
     def run(
         self, stop: threading.Event, tick: Callable[[], object] = lambda: None, *, waits_for_more: bool = False

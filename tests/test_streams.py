@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -458,6 +459,29 @@ def test_a_new_configuration_changes_only_what_differs(model, tmp_path):
     ]
     assert "removed" in running.kinds("gone")
     assert "added" in running.kinds("new")
+
+
+@pytest.mark.parametrize("changes", [{"policy": {"threshold": 7}}, {"uri": "none.mp4"}, {"out": ("file.txt/x.mp4",)}])
+def test_a_stream_that_cannot_be_changed_goes_on_as_it_was(model, tmp_path, monkeypatch, changes):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file.txt").write_text("no folder")
+    before = StreamConfig("cam", f"rtsp://127.0.0.1:{free_port()}/x", records="cam.jsonl")
+    with Running(model) as running:
+        running.streams.replace([before])
+        after = replace(before, **changes)
+        assert list(running.streams.replace([after])) == ["cam"]
+        assert [stream.config for stream in running.streams._snapshot()] == [before]
+        added = running.kinds("cam").count("added")
+        assert added == (2 if "out" in changes else 1)
+
+
+def test_outputs_pass_from_one_changed_stream_to_another(model, tmp_path):
+    uri, one, two = f"rtsp://127.0.0.1:{free_port()}/x", str(tmp_path / "1.jsonl"), str(tmp_path / "2.jsonl")
+    with Running(model) as running:
+        running.streams.replace([StreamConfig("a", uri, (one,)), StreamConfig("b", uri, (two,))])
+        assert not running.streams.replace([StreamConfig("a", uri, (two,)), StreamConfig("b", uri, (one,))])
+        kinds = [(event.stream, event.kind) for event in running.events if event.kind in ("added", "removed")]
+        assert {*kinds[2:4]} == {("a", "removed"), ("b", "removed")}
 
 
 def test_stopping_drains_within_two_seconds_and_counts_what_waited(model):
