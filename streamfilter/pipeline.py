@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -16,7 +15,7 @@ from streamfilter.errors import ConfigError, InputError
 from streamfilter.filter import StreamFilter
 from streamfilter.frame import Decision, Frame, StreamEvent
 from streamfilter.metrics import Summary
-from streamfilter.sinks import RecordsSink, Sink, SinkOptions, VideoSink, open_sink
+from streamfilter.sinks import Ends, RecordsSink, Sink, SinkOptions, VideoSink, clashes, open_sink
 from streamfilter.sources import InputPlan, Source
 
 logger = logging.getLogger(__name__)
@@ -40,13 +39,8 @@ def open_sinks(
         ConfigError: two targets are the same, one is an input, or several inputs would end in one video.
         OutputError: a sink cannot be opened; those opened before it are removed again.
     """
-    targets = [*outs, records] if records is not None else [*outs]
-    places = [os.path.realpath(target) for target in targets]
-    if len(set(places)) < len(places):
-        raise ConfigError(f"the same output is named twice in {', '.join(targets)}")
-    own = {os.path.realpath(path) for path in inputs if path != "-"} & set(places)
-    if own:
-        raise ConfigError(f"{', '.join(sorted(own))} is an input and an output; write somewhere else")
+    if lost := list(clashes([Ends(inputs, outs, records)])):
+        raise ConfigError("; ".join(lost))
     with ExitStack() as undo:
         sinks: list[Sink] = []
         if records is not None:

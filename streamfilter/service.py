@@ -7,21 +7,24 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 from streamfilter import __version__
+from streamfilter.address import mask
 from streamfilter.config import Settings, read_toml
 from streamfilter.errors import ConfigError, StreamFilterError
 from streamfilter.filter import StreamFilter
 from streamfilter.frame import StreamEvent
 from streamfilter.metrics import Summary
 from streamfilter.monitor import Board, Monitor, new_token
+from streamfilter.profile import Profile
 from streamfilter.serving import Server
-from streamfilter.sinks import SinkOptions
+from streamfilter.sinks import Ends, SinkOptions, check_target, clashes
 from streamfilter.stream_config import LiveSettings, StreamConfig, names_for, read_streams
 from streamfilter.streams import Streams
 from streamfilter.web import is_loopback, parse_listen
@@ -83,6 +86,7 @@ class StreamsJob:
         """
         settings, configs = self._read()
         stream_filter = StreamFilter(settings)
+        _check_rules(stream_filter, configs)
         with ExitStack() as stack:
             board = None
             if self.monitor is not None:
@@ -97,12 +101,13 @@ class StreamsJob:
             if len(problems) == len(configs):
                 raise StreamFilterError("; ".join(problems.values()))
             ticker = _Ticker(self, streams, server, hung_up)
-            return streams.run(stop, ticker, waits_for_more=self.only_watches or has_streams(self.config_path))
+            return streams.run(stop, ticker, waits_for_more=self.only_watches or not self.inputs)
 
     def reload(self, streams: Streams) -> None:
         """Read the streams' file again; one with mistakes changes nothing."""
         try:
             settings, configs = self._read()
+            _check_rules(streams.stream_filter, configs)
         except ConfigError as error:
             log.error("not reloaded: %s", error)
             return
@@ -115,27 +120,30 @@ class StreamsJob:
 
     def _read(self) -> tuple[Settings, list[StreamConfig]]:
         given = {name: value for name, value in self.flags.items() if value is not None}
-        if has_streams(self.config_path):
+        # Without inputs there were streams in it at the start: a file that has none any more is one with a mistake.
+        if not self.inputs or has_streams(self.config_path):
             if self.inputs or self.outs or self.records:
                 raise ConfigError(
                     f"{self.config_path} names the streams and where they go; leave out inputs and targets"
                 )
             if self.live:
                 raise ConfigError(f"{', '.join(self.live)}: write it under [live] in {self.config_path}")
-            settings, configs = read_streams(Path(str(self.config_path)))
+            settings, configs = read_streams(Path(str(self.config_path)), given, _mistakes)
             if self.only_watches:
                 configs = [replace(config, out=(), records=None) for config in configs]
-            return Settings(**{**asdict(settings), **given}), configs
+            return settings, configs
         if len(self.inputs) > 1:
             same = [
                 target for target in [*self.outs, self.records or "-"] if self.PLACE not in target and target != "-"
             ]
             if same:
-                raise ConfigError(f"{', '.join(same)}: with several inputs targets hold {self.PLACE}")
-        live = LiveSettings(**self.live)
-        return Settings.load(self.config_path, **self.flags), [
-            self._config(name, uri, live) for name, uri in zip(names_for(self.inputs), self.inputs, strict=True)
-        ]
+                raise ConfigError(f"{', '.join(map(mask, same))}: with several inputs targets hold {self.PLACE}")
+        live, settings = LiveSettings(**self.live), Settings.load(self.config_path, **self.flags)
+        named = zip(names_for(self.inputs), self.inputs, strict=True)
+        configs = [self._config(name, uri, live) for name, uri in named]
+        if mistakes := list(_mistakes(settings, configs)):
+            raise ConfigError("; ".join(mistakes))
+        return settings, configs
 
     def _config(self, name: str, uri: str, live: LiveSettings) -> StreamConfig:
         outs = tuple(target.replace(self.PLACE, name) for target in self.outs)
@@ -181,6 +189,41 @@ class _Ticker:
             log.info("%s", line)
             if sys.stderr.isatty() and not log.isEnabledFor(logging.INFO):
                 print(line, file=sys.stderr)
+
+
+def _mistakes(settings: Settings, configs: Sequence[StreamConfig]) -> Iterator[str]:
+    """What is wrong with targets and profiles, as far as that can be seen without a model and without opening any."""
+    checks: list[tuple[str, Callable[[], object]]] = []
+    if settings.profile is not None:
+        checks.append(("settings", partial(Profile.read, settings.profile)))
+    for config in configs:
+        if "profile" in config.policy:
+            checks.append((f"stream {config.name}", partial(Profile.read, config.policy["profile"])))
+        checks += [(f"stream {config.name}", partial(check_target, target)) for target in config.out]
+    yield from _told(checks)
+    yield from clashes([Ends([config.uri], config.out, config.records) for config in configs])
+
+
+def _check_rules(stream_filter: StreamFilter, configs: Sequence[StreamConfig]) -> None:
+    """See that what streams have of their own fits the model.
+
+    Raises:
+        ConfigError: it does not; all mistakes are told.
+    """
+    mistakes = _told(
+        (f"stream {config.name}", partial(stream_filter.rules, config.live, **config.policy)) for config in configs
+    )
+    if lines := list(mistakes):
+        raise ConfigError("; ".join(lines))
+
+
+def _told(checks: Iterable[tuple[str, Callable[[], object]]]) -> Iterator[str]:
+    """A line for each check that fails, beginning with whose it is."""
+    for whose, check in checks:
+        try:
+            check()
+        except StreamFilterError as error:
+            yield f"{whose}: {error}"
 
 
 def _ignore(event: StreamEvent) -> None:

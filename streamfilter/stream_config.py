@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import chain, count
 from pathlib import Path
@@ -129,11 +129,20 @@ def names_for(uris: Sequence[str]) -> list[str]:
     return list(names)
 
 
-def read_streams(path: Path) -> tuple[Settings, list[StreamConfig]]:
+def read_streams(
+    path: Path,
+    given: Mapping[str, Any] | None = None,
+    check: Callable[[Settings, Sequence[StreamConfig]], Iterable[str]] = lambda settings, streams: (),
+) -> tuple[Settings, list[StreamConfig]]:
     """The settings and streams of a TOML file.
 
     Its top level holds settings of the filter, `[live]` what all streams share, each `[[stream]]` a `uri`, a `name`,
     `out`, `records`, and whatever of `[live]` and of the thresholds is its own.
+
+    Args:
+        path: of the file.
+        given: settings of the filter that count instead of the file's; None = no such.
+        check: tells, in a line each, further mistakes of what is right as far as this goes.
 
     Raises:
         ConfigError: the file cannot be read; or it holds mistakes, all of which are listed.
@@ -143,7 +152,8 @@ def read_streams(path: Path) -> tuple[Settings, list[StreamConfig]]:
     mistakes: list[str] = []
     settings = Settings()
     with _collecting(mistakes, "settings"):
-        settings = Settings(**_known(values, [item.name for item in fields(Settings)], "settings", mistakes))
+        known = _known(values, [item.name for item in fields(Settings)], "settings", mistakes)
+        settings = Settings(**{**known, **(given or {})})
     if not isinstance(streams, list) or not isinstance(shared, dict):
         raise ConfigError(f"{path}: streams are [[stream]] tables and what they share is a [live] table")
     shared = _known(shared, _LIVE_FIELDS, "live", mistakes)
@@ -153,6 +163,7 @@ def read_streams(path: Path) -> tuple[Settings, list[StreamConfig]]:
     good = [stream for stream in found if stream is not None]
     names = [stream.name for stream in good]
     mistakes += [f"two streams are named {name}" for name in sorted(set(names)) if names.count(name) > 1]
+    mistakes += check(settings, good)
     if not streams:
         mistakes.append("it has no [[stream]]")
     if mistakes:

@@ -16,7 +16,9 @@ import pytest
 
 from tests.broadcast_servers import HlsServer, RtmpServer, need_broadcaster, need_rtmp
 from tests.live_servers import RtspServer, free_port, need_gstreamer, wait_until
+from tests.media import moving_pictures, write_video
 from tests.models import brightness_model
+from tests.profiles import write_profile
 
 COMMAND = [sys.executable, "-m", "streamfilter"]
 
@@ -158,6 +160,54 @@ def test_a_hangup_reloads_the_streams_and_mistakes_change_nothing(model, tmp_pat
             assert len(records(tmp_path / "one.jsonl")) == before[0]
 
 
+STREAM = '[[stream]]\nname = "one"\nuri = "{uri}"\n'
+MISTAKES = {
+    "nothing": ("", "it has no [[stream]]"),
+    "no stream": ("threshold = 0.4", "it has no [[stream]]"),
+    "records": (STREAM + "records = 7", "records is 7, expected a file"),
+    "target": (STREAM + 'out = ["ftp://x/y"]', "cannot tell what to write to 'ftp://x/y'"),
+    "profile": (STREAM + 'profile = "none.toml"', "none.toml: No such file"),
+    "rules": (STREAM + 'profile = "other.toml"', "the profile was made for"),
+    "same": (
+        STREAM + 'out = "a.mp4"\n' + STREAM.replace("one", "two") + 'out = "./a.mp4"',
+        "the same output is named twice: ./a.mp4",
+    ),
+    "input": ('[[stream]]\nuri = "clip.mp4"\nout = ["./clip.mp4"]', "./clip.mp4 is an input and an output"),
+}
+
+
+def test_no_mistake_in_a_reloaded_file_touches_a_running_stream(model, tmp_path):
+    path, said, port = tmp_path / "streams.toml", tmp_path / "said.txt", free_port()
+    uri = f"rtsp://127.0.0.1:{free_port()}/x"
+    write_profile(tmp_path / "other.toml")
+    path.write_text(f'model = "{model}"\n[[stream]]\nname = "one"\nuri = "{uri}"\nrecords = "one.jsonl"\n')
+    with running("-v", "run", "--config", str(path), "--metrics", str(port), folder=tmp_path) as process:
+        wait_until(lambda: "one: added" in said.read_text(), 60, "the stream")
+        for number, (text, told) in enumerate(MISTAKES.values(), start=1):
+            path.write_text(text.format(uri=uri))
+            process.send_signal(signal.SIGHUP)
+            wait_until(lambda: said.read_text().count("not reloaded") == number, 30, f"the refusal of {told}")  # noqa: B023
+            assert told in said.read_text()
+        assert list(json.loads(ask(port, "/healthz")[1])["streams"]) == ["one"]
+    words = said.read_text()
+    assert words.count("one: added") == 1
+    assert "one: removed" not in words
+    assert "Traceback" not in words
+
+
+@pytest.mark.parametrize("name", [name for name in MISTAKES if name not in ("nothing", "no stream")])
+def test_the_same_mistakes_are_refused_at_the_start(model, tmp_path, name):
+    text, told = MISTAKES[name]
+    write_profile(tmp_path / "other.toml")
+    clip = write_video(tmp_path / "clip.mp4", moving_pictures(5)).read_bytes()
+    (tmp_path / "streams.toml").write_text(f'model = "{model}"\n{text.format(uri="rtsp://h/x")}')
+    words = [*COMMAND, "run", "--config", "streams.toml"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert (tmp_path / "clip.mp4").read_bytes() == clip
+
+
 def test_three_mistakes_are_told_at_once(tmp_path):
     text = 'threshold = 7\n[live]\nstall = 3\n[[stream]]\nname = "a"\nuri = "rtsp://h/x"\ntransport = "smoke"\n'
     (tmp_path / "streams.toml").write_text(text)
@@ -177,6 +227,12 @@ def test_three_mistakes_are_told_at_once(tmp_path):
         (["rtsp://h/x", "--stall", "0"], "stall_seconds is 0.0, expected a number from 0.1 to 300"),
         (["clip.mp4", "--transport", "udp"], "transport: for live streams only, and no input is one"),
         ([], "no input: name videos"),
+        (["rtsp://h/x", "clip.mp4", "--out", "{name}.mp4"], "clip.mp4 is an input and an output"),
+        (["rtsp://h/x", "--out", "a.jsonl", "--records", "./a.jsonl"], "the same output is named twice: ./a.jsonl"),
+        (
+            ["rtsp://h/x", "--out", "rtsp://u:hush@o/{name}", "--out", "rtsp://u:hush@o/h"],
+            "named twice: rtsp://***@o/h",
+        ),
         (["rtsp://h/x", "--out", "mqtt://broker"], "an MQTT output is mqtt://[user:password@]host[:port]/topic"),
     ],
 )

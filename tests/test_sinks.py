@@ -17,6 +17,7 @@ from streamfilter.errors import ConfigError, OutputError
 from streamfilter.frame import Decision, Frame, Reason
 from streamfilter.sinks import (
     CallbackSink,
+    Ends,
     ImagesSink,
     MjpegSink,
     RecordsLog,
@@ -24,6 +25,7 @@ from streamfilter.sinks import (
     Sink,
     SinkOptions,
     VideoSink,
+    clashes,
     open_sink,
 )
 
@@ -263,3 +265,17 @@ def test_an_error_in_the_consumer_reaches_the_caller_unchanged():
     with pytest.raises(KeyError) as caught:
         CallbackSink(consumer).write(flat(1), KEPT)
     assert caught.value is error
+
+
+def test_streams_may_share_what_names_them_and_nothing_else(tmp_path: Path) -> None:
+    shared = ["http://joe:hush@h/hook", "mqtt://h/cams", f"{tmp_path}/", "-"]
+    assert not list(clashes([Ends(["rtsp://a/x"], shared, None), Ends(["rtsp://b/x"], shared, None)]))
+    alone = [str(tmp_path / "a.mp4"), str(tmp_path / "b.jsonl"), "rtsp://joe:hush@h/x"]
+    first, second = Ends(["rtsp://a/x"], alone, "c"), Ends(["rtsp://b/x"], alone, "c")
+    told = list(clashes([first, second]))
+    assert [line.rpartition("/")[2] for line in told] == ["a.mp4", "b.jsonl", "x", "the same output is named twice: c"]
+    assert "hush" not in "".join(told)
+    assert list(clashes([Ends(["-"], ["-"], "-")])) == ["the same output is named twice: -"]
+    assert list(clashes([Ends(["-"], ["-"], None), Ends(["x.mp4"], ["y.mp4"], None), Ends([], ["./x.mp4"], None)])) == [
+        "./x.mp4 is an input and an output; write somewhere else"
+    ]

@@ -5,10 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from streamfilter.address import mask
 from streamfilter.errors import OutputError
 from streamfilter.sinks._base import Sink, SinkOptions
-from streamfilter.sinks._encoders import FORMATS
+from streamfilter.sinks._targets import Ends, check_target, clashes, kind_of
 from streamfilter.sinks.callback import CallbackSink
 from streamfilter.sinks.images import ImagesSink
 from streamfilter.sinks.mjpeg import MjpegSink
@@ -20,6 +19,7 @@ from streamfilter.sinks.webhook import WebhookSink
 
 __all__ = [
     "CallbackSink",
+    "Ends",
     "ImagesSink",
     "MjpegSink",
     "MqttSink",
@@ -30,6 +30,8 @@ __all__ = [
     "SinkOptions",
     "VideoSink",
     "WebhookSink",
+    "check_target",
+    "clashes",
     "open_sink",
 ]
 
@@ -44,30 +46,24 @@ def open_sink(target: str, options: SinkOptions) -> Sink:
         options: how kept frames are compressed.
 
     Raises:
+        ConfigError: an address is wrong.
         OutputError: nothing can be written there; the message lists what can.
     """
-    if target == "-":
-        return _standard_output(options)
-    path = Path(target)
-    scheme = target.partition("://")[0].lower() if "://" in target else ""
-    if scheme in ("rtsp", "rtsps"):
-        return RtspSink(target, options)
-    if scheme in ("http", "https"):
-        return WebhookSink(target, options)
-    if scheme in ("mqtt", "mqtts"):
-        return MqttSink(target)
-    if "://" not in target and target:
-        if path.is_dir() or target.endswith("/") or not path.suffix:
-            return ImagesSink(path, options)
-        if path.suffix.lower() == ".jsonl":
-            return RecordsSink(path)
-        if path.suffix.lower() in FORMATS:
-            return VideoSink(path, options)
-    raise OutputError(
-        f"cannot tell what to write to {mask(target)!r}: name a {', '.join(FORMATS)} (video) or .jsonl (records) "
-        "file, a folder ending in / (pictures), - (raw MJPEG on standard output), or an rtsp://, http://, https:// or "
-        "mqtt:// address"
-    )
+    match kind_of(target):
+        case "standard output":
+            return _standard_output(options)
+        case "rtsp":
+            return RtspSink(target, options)
+        case "web":
+            return WebhookSink(target, options)
+        case "mqtt":
+            return MqttSink(target)
+        case "pictures":
+            return ImagesSink(Path(target), options)
+        case "records":
+            return RecordsSink(Path(target))
+        case "video":
+            return VideoSink(Path(target), options)
 
 
 def _standard_output(options: SinkOptions) -> Sink:

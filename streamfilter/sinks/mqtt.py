@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -25,6 +26,40 @@ BATCH = 16
 """Most messages on their way to the broker at once; paho allows 20."""
 
 
+@dataclass(frozen=True, repr=False)
+class Broker:
+    """Where to publish, and as whom."""
+
+    host: str
+    port: int
+    topic: str
+    account: tuple[str, str] | None
+    """User and password; None when the address holds none."""
+    is_secure: bool
+
+    @classmethod
+    def of(cls, target: str) -> Broker:
+        """The parts of an `mqtt://` or `mqtts://` address.
+
+        Raises:
+            ConfigError: host or topic is missing or wrong.
+        """
+        try:
+            parts = urlsplit(target)
+            host, port = parts.hostname, parts.port or PORTS[parts.scheme]
+        except ValueError:
+            host, parts = None, urlsplit("")
+        topic = unquote(parts.path.strip("/"))
+        is_odd = any(sign in target for sign in "?#") or "@" in parts.path or any(sign in topic for sign in "#+\0")
+        if not host or not topic or is_odd:
+            raise ConfigError(
+                "an MQTT output is mqtt://[user:password@]host[:port]/topic, the topic without #, +, ? and @; "
+                "write @, / and : of a password as %40, %2F and %3A"
+            )
+        account = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
+        return cls(host, port, topic, account, parts.scheme == "mqtts")
+
+
 class MqttSink(QueueSink):
     """Publishes a record for each kept frame as JSON; it counts as sent once the broker has acknowledged it (QoS 1).
 
@@ -41,22 +76,7 @@ class MqttSink(QueueSink):
             import paho.mqtt.client  # noqa: F401
         except ImportError as error:
             raise MissingExtraError('paho-mqtt is not installed; run: pip install "streamfilter[mqtt]"') from error
-        try:
-            parts = urlsplit(target)
-            self._host, self._port = parts.hostname or "", parts.port or PORTS[parts.scheme]
-        except ValueError:
-            self._host, parts = "", urlsplit("")
-        self._topic = unquote(parts.path.strip("/"))
-        is_odd = (
-            any(sign in target for sign in "?#") or "@" in parts.path or any(sign in self._topic for sign in "#+\0")
-        )
-        if not self._host or not self._topic or is_odd:
-            raise ConfigError(
-                "an MQTT output is mqtt://[user:password@]host[:port]/topic, the topic without #, +, ? and @; "
-                "write @, / and : of a password as %40, %2F and %3A"
-            )
-        self._account = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
-        self._is_secure = parts.scheme == "mqtts"
+        self._broker = Broker.of(target)
         self._client: Client | None = None
         super().__init__(target, BATCH)
 
@@ -65,7 +85,8 @@ class MqttSink(QueueSink):
             self._hang_up()
             self._client = self._connected()
         try:
-            sent = [self._client.publish(self._topic, json.dumps(message), AT_LEAST_ONCE) for message in messages]
+            topic = self._broker.topic
+            sent = [self._client.publish(topic, json.dumps(message), AT_LEAST_ONCE) for message in messages]
             for one in sent:
                 self._wait_for(one, self._client)
                 del messages[0]
@@ -87,9 +108,9 @@ class MqttSink(QueueSink):
         from paho.mqtt.enums import CallbackAPIVersion
 
         client = Client(CallbackAPIVersion.VERSION2, reconnect_on_failure=False)
-        if self._account is not None:
-            client.username_pw_set(*self._account)
-        if self._is_secure:
+        if self._broker.account is not None:
+            client.username_pw_set(*self._broker.account)
+        if self._broker.is_secure:
             client.tls_set()
         client.connect_timeout = CONNECT_SECONDS
         answers: list[ReasonCode] = []
@@ -100,7 +121,7 @@ class MqttSink(QueueSink):
             answered.set()
 
         client.on_connect = hear
-        client.connect(self._host, self._port, keepalive=KEEPALIVE_SECONDS)
+        client.connect(self._broker.host, self._broker.port, keepalive=KEEPALIVE_SECONDS)
         client.loop_start()
         deadline = time.monotonic() + CONNECT_SECONDS
         while not answered.wait(POLL_SECONDS) and not self._ended and time.monotonic() < deadline:
