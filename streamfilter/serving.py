@@ -17,7 +17,8 @@ from streamfilter.web import LOOPBACK, Listener
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
-WORKING = ("playing", "starting", "connecting", "connected", "added")
+BEGINNING = ("starting", "connecting", "connected")
+"""States of a stream on its way to its first frame."""
 SILENT_SECONDS = 10.0
 """A loop that has not come round for so long hangs."""
 STATES = ("starting", "connecting", "connected", "playing", "waiting", "unhealthy", "failed", "closed")
@@ -85,9 +86,9 @@ class Server:
     def health(self) -> dict[str, Any]:
         """What `/healthz` tells: healthy while the loop runs and at least one stream works."""
         statuses = self._statuses()
-        working = [status.name for status in statuses if status.state in WORKING]
+        working = [status.name for status in statuses if _works(status)]
         return {
-            "healthy": bool(working or not statuses) and time.monotonic() - self._ticked < SILENT_SECONDS,
+            "healthy": bool(working) and time.monotonic() - self._ticked < SILENT_SECONDS,
             "working": len(working),
             "streams": {
                 status.name: {
@@ -99,6 +100,11 @@ class Server:
                 for status in statuses
             },
         }
+
+
+def _works(status: StreamStatus) -> bool:
+    """Whether frames come, or the first ones may be on their way: nothing has gone wrong since the start."""
+    return status.state == "playing" or (status.state in BEGINNING and not status.detail)
 
 
 def _short(status: StreamStatus) -> float | None:

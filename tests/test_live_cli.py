@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -120,6 +121,34 @@ def test_a_protocol_that_ffmpeg_has_not_ends_the_command_with_one_line(model, tm
     assert "next try" not in done.stderr
     assert "geheimnis" not in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_health_fails_while_a_camera_takes_connects_and_never_answers(model, tmp_path):
+    port = free_port()
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        path = tmp_path / "streams.toml"
+        path.write_text(
+            f'model = "{model}"\n[live]\nopen_timeout_seconds = 2\nmax_backoff_seconds = 0.1\n[[stream]]\n'
+            f'name = "mute"\nuri = "rtsp://127.0.0.1:{mute.getsockname()[1]}/x"\n'
+        )
+        with running("-v", "run", "--config", str(path), "--metrics", str(port), folder=tmp_path):
+            wait_until(lambda: ask(port, "/healthz")[0] == 200, 60, "the first connect")
+            said = tmp_path / "said.txt"
+            wait_until(lambda: said.read_text().count("mute: connecting") >= 3, 60, "two failures")
+            status, told = ask(port, "/healthz")
+    assert status == 503
+    assert json.loads(told)["streams"]["mute"]["state"] == "connecting"
+
+
+def test_health_fails_once_every_stream_is_gone(model, tmp_path):
+    port = free_port()
+    write_video(tmp_path / "clip.mp4", moving_pictures(5))
+    (tmp_path / "streams.toml").write_text(f'model = "{model}"\n[[stream]]\nuri = "clip.mp4"\n')
+    with running("-v", "run", "--config", "streams.toml", "--metrics", str(port), folder=tmp_path):
+        wait_until(lambda: "clip: removed" in (tmp_path / "said.txt").read_text(), 60, "the end")
+        status, told = ask(port, "/healthz")
+    assert status == 503
+    assert json.loads(told)["streams"] == {}
 
 
 def test_health_fails_while_no_stream_works(model, tmp_path):
