@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any, ClassVar
 
 from streamfilter import __version__
 from streamfilter.address import mask
-from streamfilter.config import Settings, read_toml
+from streamfilter.config import Settings
 from streamfilter.errors import ConfigError, StreamFilterError
 from streamfilter.filter import StreamFilter
 from streamfilter.frame import StreamEvent
@@ -25,7 +24,7 @@ from streamfilter.monitor import Board, Monitor, new_token
 from streamfilter.profile import Profile
 from streamfilter.serving import Server
 from streamfilter.sinks import Ends, SinkOptions, check_target, clashes
-from streamfilter.stream_config import LiveSettings, StreamConfig, names_for, read_streams
+from streamfilter.stream_config import LiveSettings, StreamConfig, has_streams, names_for, read_streams
 from streamfilter.streams import Streams
 from streamfilter.web import is_loopback, parse_listen
 
@@ -33,17 +32,6 @@ log = logging.getLogger(__name__)
 
 REPORT_SECONDS = 10.0
 """Time between the lines that tell how it goes, on a terminal and in the log alike."""
-
-
-def has_streams(path: str | None) -> bool:
-    """Whether a TOML file describes streams rather than settings alone; a file that cannot be read does not."""
-    if path is None:
-        return False
-    try:
-        values = read_toml(Path(path))
-    except ConfigError:
-        return False
-    return "stream" in values or "live" in values
 
 
 @dataclass(frozen=True)
@@ -74,8 +62,12 @@ class StreamsJob:
 
     PLACE: ClassVar[str] = "{name}"
 
-    def run(self, stop: threading.Event) -> Summary:
+    def run(self, stop: threading.Event, hung_up: threading.Event) -> Summary:
         """Run until `stop` is set or every stream has ended.
+
+        Args:
+            stop: ends the run within two seconds.
+            hung_up: when set, the streams' file is read again.
 
         Returns:
             The counts of all streams, and a line for each that failed.
@@ -95,7 +87,6 @@ class StreamsJob:
             if board is not None:
                 stack.enter_context(self._open_monitor(board, streams))
             server = None if self.metrics is None else stack.enter_context(self._open_server(streams))
-            hung_up = stack.enter_context(_hangups())
             problems = streams.replace(configs)
             streams.summary.failures += problems.values()
             if len(problems) == len(configs):
@@ -228,17 +219,3 @@ def _told(checks: Iterable[tuple[str, Callable[[], object]]]) -> Iterator[str]:
 
 def _ignore(event: StreamEvent) -> None:
     """Nobody looks on."""
-
-
-@contextmanager
-def _hangups() -> Iterator[threading.Event]:
-    """An event that SIGHUP sets; only the main thread can have it."""
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGHUP"):
-        yield asked
-        return
-    before: Callable[..., Any] | int | None = signal.signal(signal.SIGHUP, lambda number, frame: asked.set())
-    try:
-        yield asked
-    finally:
-        signal.signal(signal.SIGHUP, before)

@@ -129,6 +129,17 @@ def names_for(uris: Sequence[str]) -> list[str]:
     return list(names)
 
 
+def has_streams(path: str | None) -> bool:
+    """Whether a TOML file describes streams rather than settings alone; a file that cannot be read does not."""
+    if path is None:
+        return False
+    try:
+        values = read_toml(Path(path))
+    except ConfigError:
+        return False
+    return "stream" in values or "live" in values
+
+
 def read_streams(
     path: Path,
     given: Mapping[str, Any] | None = None,

@@ -1,6 +1,7 @@
 """Live streams from the command line: run, watched, reloaded and stopped as a service is."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -10,7 +11,7 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -187,6 +188,29 @@ def test_a_hangup_reloads_the_streams_and_mistakes_change_nothing(model, tmp_pat
             before = len(records(tmp_path / "one.jsonl")), len(records(tmp_path / "two.jsonl"))
             wait_until(lambda: len(records(tmp_path / "two.jsonl")) > before[1], 20, "the second stream")
             assert len(records(tmp_path / "one.jsonl")) == before[0]
+
+
+@pytest.mark.parametrize("command", ["run", "monitor"])
+def test_a_hangup_while_it_still_starts_does_not_end_the_command(model, tmp_path, command):
+    path = tmp_path / "profile.toml"
+    os.mkfifo(path)
+    (tmp_path / "streams.toml").write_text(
+        f'model = "{model}"\n[[stream]]\nuri = "rtsp://127.0.0.1:{free_port()}/x"\nprofile = "profile.toml"\n'
+    )
+    pipes: list[int] = []
+
+    def is_read() -> bool:
+        with suppress(OSError):
+            pipes.append(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
+        return bool(pipes)
+
+    with running(command, "--config", "streams.toml", folder=tmp_path) as process:
+        wait_until(is_read, 60, "the profile to be read")
+        process.send_signal(signal.SIGHUP)
+        os.write(pipes[0], b"version = 9")
+        os.close(pipes[0])
+        assert process.wait(20) == 2
+    assert "version 9" in (tmp_path / "said.txt").read_text()
 
 
 STREAM = '[[stream]]\nname = "one"\nuri = "{uri}"\n'

@@ -7,8 +7,9 @@ from typing import Any
 import click
 
 from streamfilter.cli.options import LIVE_FLAGS, TOKEN_VARIABLE, live_options, model_options, policy_options
-from streamfilter.cli.stopping import StopOnSignal, end
+from streamfilter.cli.stopping import StopOnSignal, end, hangups
 from streamfilter.errors import ConfigError
+from streamfilter.stream_config import has_streams
 
 DEFAULT_PORT = "8750"
 
@@ -27,16 +28,19 @@ def monitor(inputs: tuple[str, ...], listen: str, token: str | None, config_path
     The page stays until the command is interrupted. Other machines can see it with --port 0.0.0.0:8750, and need the
     token that is told then. To watch while filtering: streamfilter run ... --monitor PORT.
     """
-    from streamfilter.service import StreamsJob, has_streams
-    from streamfilter.sinks import SinkOptions
-
     if not inputs and not has_streams(config_path):
         raise ConfigError("no input: name live streams or videos, or a TOML of streams as --config")
+    # Before the slow imports: a hangup would end the command meanwhile.
+    hung_up = click.get_current_context().with_resource(hangups())
+
+    from streamfilter.service import StreamsJob
+    from streamfilter.sinks import SinkOptions
+
     live = {name: value for name in LIVE_FLAGS if (value := flags.pop(name)) is not None}
     metrics = flags.pop("metrics")
     job = StreamsJob(
         inputs, (), None, config_path, live, flags, metrics, SinkOptions(), listen, token, only_watches=True
     )
     with StopOnSignal() as stop:
-        summary = job.run(stop.event)
+        summary = job.run(stop.event, hung_up)
     end(summary, stop.signal_number)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import click
@@ -35,6 +37,20 @@ class StopOnSignal:
     def _restore(self) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def hangups() -> Iterator[threading.Event]:
+    """An event that SIGHUP sets, where there is such a signal."""
+    asked = threading.Event()
+    if not hasattr(signal, "SIGHUP"):
+        yield asked
+        return
+    before: Callable[..., Any] | int | None = signal.signal(signal.SIGHUP, lambda number, frame: asked.set())
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def end(summary: Any, signal_number: int, more: str = "") -> NoReturn:
