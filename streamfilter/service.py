@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from streamfilter import __version__
 from streamfilter.address import mask
@@ -25,7 +25,7 @@ from streamfilter.profile import Profile
 from streamfilter.serving import Server
 from streamfilter.sinks import Ends, SinkOptions, check_target, clashes
 from streamfilter.stream_config import LiveSettings, StreamConfig, has_streams, names_for, read_streams
-from streamfilter.streams import Streams
+from streamfilter.streams import JOIN_SECONDS, Streams
 from streamfilter.web import is_loopback, parse_listen
 
 log = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ class StreamsJob:
             streams.summary.failures += problems.values()
             if len(problems) == len(configs):
                 raise StreamFilterError("; ".join(problems.values()))
-            ticker = _Ticker(self, streams, server, hung_up)
+            ticker = stack.enter_context(_Ticker(self, streams, server, hung_up))
             return streams.run(stop, ticker, waits_for_more=self.only_watches or not self.inputs)
 
     def reload(self, streams: Streams) -> None:
@@ -156,21 +156,41 @@ class StreamsJob:
 
 
 class _Ticker:
-    """What is done now and then between batches: reload, tell the health check, report."""
+    """What is done now and then between batches: reload, tell the health check, report.
+
+    A reload has a thread of its own: what it takes off may take seconds to finish, and the others go on meanwhile.
+    """
 
     def __init__(self, job: StreamsJob, streams: Streams, server: Server | None, hung_up: threading.Event) -> None:
         self._job, self._streams, self._server, self._hung_up = job, streams, server, hung_up
         self._reported = time.monotonic()
+        self._reloading: threading.Thread | None = None
 
     def __call__(self) -> None:
         if self._server is not None:
             self._server.tick()
-        if self._hung_up.is_set():
+        if self._hung_up.is_set() and (self._reloading is None or not self._reloading.is_alive()):
             self._hung_up.clear()
-            self._job.reload(self._streams)
+            self._reloading = threading.Thread(target=self._reload, name="reload", daemon=True)
+            self._reloading.start()
         if time.monotonic() - self._reported >= REPORT_SECONDS:
             self._reported = time.monotonic()
             self._report()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._reloading is not None:
+            self._reloading.join(JOIN_SECONDS)
+            # It may have started streams after all others were stopped.
+            self._streams.close()
+
+    def _reload(self) -> None:
+        try:
+            self._job.reload(self._streams)
+        except Exception:
+            log.exception("the reload failed")
 
     def _report(self) -> None:
         for status in self._streams.statuses():

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 
@@ -145,9 +146,10 @@ class Streams:
             if name in running and running[name] != config:
                 problems.update(self._trying(name, partial(self._prepare, config, changed)))
         # All of them before any starts: an output may pass from one to another.
-        for name in running:
-            if name not in wanted or name in changed:
-                problems.update(self._trying(name, partial(self.remove, name)))
+        ended = [name for name in running if name not in wanted or name in changed]
+        with ThreadPoolExecutor(max(1, len(ended)), "end of a stream") as ending:
+            for told in ending.map(lambda name: self._trying(name, partial(self.remove, name)), ended):
+                problems.update(told)
         for name, config in wanted.items():
             if name in changed:
                 problems.update(self._trying(name, partial(self._follow, running[name], config, changed[name])))

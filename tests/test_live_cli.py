@@ -213,6 +213,25 @@ def test_a_hangup_while_it_still_starts_does_not_end_the_command(model, tmp_path
     assert "version 9" in (tmp_path / "said.txt").read_text()
 
 
+def test_a_reload_does_not_hold_up_the_streams_that_stay(model, tmp_path):
+    need_gstreamer()
+    path, said = tmp_path / "streams.toml", tmp_path / "said.txt"
+    os.mkfifo(tmp_path / "profile.toml")
+    with RtspServer("--pattern", "white", "--gop", "10") as server:
+        stays = f'model = "{model}"\n[[stream]]\nname = "stays"\nuri = "{server.url}"\nrecords = "stays.jsonl"\n'
+        path.write_text(stays)
+        with running("run", "--config", str(path), folder=tmp_path) as process:
+            wait_until(lambda: records(tmp_path / "stays.jsonl"), 60, "the stream")
+            path.write_text(f'{stays}[[stream]]\nuri = "rtsp://127.0.0.1/x"\nprofile = "profile.toml"\n')
+            process.send_signal(signal.SIGHUP)
+            # Opening waits for the reader, and the reload for what is written.
+            with (tmp_path / "profile.toml").open("w") as pipe:
+                before = len(records(tmp_path / "stays.jsonl"))
+                wait_until(lambda: len(records(tmp_path / "stays.jsonl")) > before + 50, 60, "frames meanwhile")
+                pipe.write("version = 9")
+            wait_until(lambda: "not reloaded" in said.read_text(), 60, "the refusal")
+
+
 STREAM = '[[stream]]\nname = "one"\nuri = "{uri}"\n'
 MISTAKES = {
     "nothing": ("", "it has no [[stream]]"),

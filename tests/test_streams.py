@@ -475,6 +475,24 @@ def test_a_stream_that_cannot_be_changed_goes_on_as_it_was(model, tmp_path, monk
         assert added == (2 if "out" in changes else 1)
 
 
+def test_streams_that_are_replaced_end_side_by_side(model):
+    both = threading.Barrier(2)
+
+    class Meeting(Camera):
+        """Ends only while the other one does."""
+
+        def close(self) -> None:
+            if not self.closed.is_set():
+                super().close()
+                both.wait(30)
+
+    with Running(model) as running:
+        running.add("a", Meeting("a", endless))
+        running.add("b", Meeting("b", endless))
+        assert not running.streams.replace([])
+    assert not both.broken
+
+
 def test_outputs_pass_from_one_changed_stream_to_another(model, tmp_path):
     uri, one, two = f"rtsp://127.0.0.1:{free_port()}/x", str(tmp_path / "1.jsonl"), str(tmp_path / "2.jsonl")
     with Running(model) as running:
