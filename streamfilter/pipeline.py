@@ -16,7 +16,7 @@ from streamfilter.filter import StreamFilter
 from streamfilter.frame import Decision, Frame, StreamEvent
 from streamfilter.metrics import Summary
 from streamfilter.sinks import Ends, RecordsSink, Sink, SinkOptions, VideoSink, clashes, open_sink
-from streamfilter.sources import InputPlan, Source
+from streamfilter.sources import InputPlan, Source, refuse_overwriting
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ Progress = Callable[[Summary, Source], None]
 
 
 def open_sinks(
-    outs: Sequence[str], records: str | None, options: SinkOptions, inputs: Sequence[str], plans: Sequence[InputPlan]
+    outs: Sequence[str], records: str | None, options: SinkOptions, plans: Sequence[InputPlan]
 ) -> list[Sink]:
     """The sinks of a run, all of them or none.
 
@@ -32,15 +32,16 @@ def open_sinks(
         outs: targets as for `open_sink`.
         records: file for the records, `-` for standard output; None = no records.
         options: encoders and qualities.
-        inputs: what the plans were made from, so that no output replaces it.
-        plans: the inputs that will be written.
+        plans: the inputs that will be written, none of which may be replaced.
 
     Raises:
-        ConfigError: two targets are the same, one is an input, or several inputs would end in one video.
+        ConfigError: two targets are the same, one would replace an input, or several inputs would end in one video.
         OutputError: a sink cannot be opened; those opened before it are removed again.
     """
-    if lost := list(clashes([Ends(inputs, outs, records)])):
+    ends = Ends((), outs, records)
+    if lost := list(clashes([ends])):
         raise ConfigError("; ".join(lost))
+    refuse_overwriting([file for plan in plans for file in plan.files], ends.targets)
     with ExitStack() as undo:
         sinks: list[Sink] = []
         if records is not None:

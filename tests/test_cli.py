@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -36,9 +37,14 @@ def clip(tmp_path: Path) -> Path:
     return write_video(tmp_path / "clip.mp4", [grey(220)] * 10 + [grey(30)] * 10 + [grey(220)] * 10)
 
 
-def run(*arguments: object, status: int = 0, stdin: bytes | None = None) -> tuple[bytes, str]:
+def run(
+    *arguments: object, status: int = 0, stdin: bytes | None = None, folder: Path | None = None
+) -> tuple[bytes, str]:
     command = [*COMMAND, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, input=stdin or b"", timeout=120, check=False)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run(
+        command, capture_output=True, input=stdin or b"", timeout=120, check=False, cwd=folder, env=environment
+    )
     assert done.returncode == status, done.stderr.decode()
     return done.stdout, done.stderr.decode()
 
@@ -128,6 +134,39 @@ def test_an_address_with_a_slip_is_refused_without_its_password(typed: str, mode
     _, stderr = run("run", typed, "--model", model, status=1)
     assert "no such file" in stderr
     assert "hush" not in stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", "v/*.mp4", "--out", "v/clip.mp4"),
+        ("run", "v/clip.mp4", "--out", "v/twin.mp4"),
+        ("run", "q", "--records", "q/b.jpg"),
+        ("run", "q/*.jpg", "--out", "q"),
+        ("run", "q/sub/a.jpg", "--out", "q/"),
+        ("run", "q/sub", "--out", "q"),
+        ("calibrate", "v/*.mp4", "--keep-rate", "0.5", "--out", "v/clip.mp4"),
+        ("calibrate", "v/clip.mp4", "--keep-rate", "0.5", "--out", "brightness.onnx"),
+        ("report", "v/*", "--out", "v/page.html"),
+    ],
+)
+def test_no_output_replaces_an_input(tmp_path: Path, clip: Path, model: Path, words: tuple[str, ...]) -> None:
+    (tmp_path / "v").mkdir()
+    (tmp_path / "q/sub").mkdir(parents=True)
+    clip.rename(tmp_path / "v/clip.mp4")
+    (tmp_path / "v/twin.mp4").hardlink_to(tmp_path / "v/clip.mp4")
+    (tmp_path / "v/page.html").write_text("mine")
+    for name in ("q/a.jpg", "q/b.jpg", "q/sub/a.jpg"):
+        Image.fromarray(grey(240)).save(tmp_path / name)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    said = run(*words, "--model", model, status=2, folder=tmp_path)[1]
+    assert "is an input and an output" in said or "is an output and holds the input" in said
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_pictures_of_a_video_may_lie_beside_it(tmp_path: Path, clip: Path, model: Path) -> None:
+    run("run", clip, "--model", model, "--out", tmp_path)
+    assert len(list(tmp_path.glob("clip_*.jpg"))) == 20
 
 
 def test_score_prints_one_line_a_picture(tmp_path: Path, model: Path) -> None:

@@ -23,7 +23,7 @@ from streamfilter.errors import CalibrationError, ConfigError
 from streamfilter.filter import StreamFilter
 from streamfilter.profile import QUANTILES, Bound, Profile
 from streamfilter.sinks._whole import remove, write_whole
-from streamfilter.sources import plan_inputs
+from streamfilter.sources import plan_inputs, refuse_overwriting
 
 
 @dataclass(frozen=True)
@@ -74,13 +74,16 @@ def calibrate(
         progress: called after every frame.
 
     Raises:
-        ConfigError: the settings do not fit each other or the model.
+        ConfigError: the settings do not fit each other or the model, or the profile would replace an input.
         InputError: an input cannot be read.
         ModelError: the consumer's network cannot be used.
         CalibrationError: the data do not carry the promise, or the consumer fails on too many frames.
         OutputError: the profile cannot be written.
     """
     notes = None if out is None else out.with_name(out.name + SUFFIX)
+    if out is not None:
+        read = [*(file for plan in plan_inputs(job.inputs) for file in plan.files), str(stream_filter.scorer.path)]
+        refuse_overwriting([*read, job.consumer or ""], [str(out), str(notes)])
     collected = judge_frames(job, stream_filter, notes, stop, progress)
     try:
         done = conclude(job, collected, stream_filter)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -58,10 +57,11 @@ def report(
 
 def _check(inputs: tuple[str, ...], out: str, moved_to: str | None, consumer_outputs: str | None) -> None:
     """Raises ConfigError for an output that is an input, or a folder that is none."""
+    from streamfilter.sources import plan_inputs, refuse_overwriting
+
     if Path(out).suffix.lower() not in (".html", ".htm"):
         raise ConfigError(f"--out {out}: a report ends in .html")
-    sources = [*inputs, *([consumer_outputs] if consumer_outputs else [])]
-    if os.path.realpath(out) in map(os.path.realpath, sources):
-        raise ConfigError(f"{out} is an input and the output; write somewhere else")
+    files = [file for plan in plan_inputs(inputs) for file in plan.files]
+    refuse_overwriting([*files, consumer_outputs or ""], [out])
     if moved_to is not None and not Path(moved_to).is_dir():
         raise ConfigError(f"--inputs {moved_to}: there is no such folder")

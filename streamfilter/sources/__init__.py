@@ -17,6 +17,7 @@ from streamfilter.sources.connection import SCHEMES, is_live_address
 from streamfilter.sources.images import ImagesSource, looks_like_picture, natural_key
 from streamfilter.sources.live import LiveSource
 from streamfilter.sources.mjpeg import MjpegSource, open_stdin
+from streamfilter.sources.overwriting import refuse_overwriting
 from streamfilter.sources.video import VideoSource
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "open_source",
     "open_sources",
     "plan_inputs",
+    "refuse_overwriting",
 ]
 
 STDIN = "-"
@@ -46,6 +48,8 @@ class InputPlan:
     name: str
     """The input as messages show it; passwords are masked."""
     opener: Callable[[], Source]
+    files: tuple[str, ...] = ()
+    """The files or the folder it reads, or the address."""
 
     def open(self) -> Source:
         """The source, ready to iterate.
@@ -70,7 +74,7 @@ def plan_inputs(inputs: Sequence[str]) -> list[InputPlan]:
     plans: list[InputPlan] = []
     for are_pictures, group in groupby(files, key=_is_picture_file):
         texts = list(group)
-        plans += [_plan_pictures(texts)] if are_pictures else [InputPlan(mask(text), _opener(text)) for text in texts]
+        plans += [_plan_pictures(texts)] if are_pictures else [_plan_other(text) for text in texts]
     return plans
 
 
@@ -132,7 +136,11 @@ def _is_picture_file(text: str) -> bool:
 
 def _plan_pictures(texts: list[str]) -> InputPlan:
     source = partial(ImagesSource, [Path(text) for text in texts])
-    return InputPlan(source().name, source)
+    return InputPlan(source().name, source, tuple(texts))
+
+
+def _plan_other(text: str) -> InputPlan:
+    return InputPlan(mask(text), _opener(text), (text,))
 
 
 def _opener(text: str) -> Callable[[], Source]:
