@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -124,6 +125,44 @@ def test_abort_keeps_what_was_in_the_folder_before(tmp_path):
     sink.write(named("sub/a.jpg"), KEPT)
     sink.abort()
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_abort_puts_back_the_pictures_that_were_replaced(tmp_path):
+    (tmp_path / "a.jpg").write_text("older")
+    (tmp_path / "link.jpg").symlink_to(tmp_path / "linked.jpg")
+    (tmp_path / "linked.jpg").write_text("linked")
+    sink = ImagesSink(tmp_path)
+    for name in ("a.jpg", "link.jpg", "linked.jpg", "new.jpg"):
+        sink.write(named(name), KEPT)
+    assert (tmp_path / "a.jpg").read_bytes().startswith(b"\xff\xd8")
+    sink.abort()
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+        "a.jpg": "older",
+        "link.jpg": "linked",
+        "linked.jpg": "linked",
+    }
+
+
+def test_pictures_that_were_replaced_are_told_and_gone_at_close(tmp_path, caplog):
+    (tmp_path / "a.jpg").write_text("older")
+    save(tmp_path, named("a.jpg"), named("b.jpg"))
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["a.jpg", "b.jpg"]
+    assert (tmp_path / "a.jpg").read_bytes().startswith(b"\xff\xd8")
+    assert "1 files that were there before were replaced" in caplog.text
+
+
+def test_a_full_disk_leaves_the_picture_that_was_there(tmp_path, monkeypatch):
+    (tmp_path / "a.jpg").write_text("older")
+
+    def refuse(self, target):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with ImagesSink(tmp_path) as sink:
+        monkeypatch.setattr(Path, "replace", refuse)
+        with pytest.raises(OutputError, match="no space left"):
+            sink.write(named("a.jpg"), KEPT)
+        monkeypatch.undo()
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.jpg": "older"}
 
 
 def test_a_side_too_long_for_jpeg_is_told(tmp_path):

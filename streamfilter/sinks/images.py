@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import secrets
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
@@ -16,13 +18,15 @@ from streamfilter.sinks._whole import WholeFile, remove, writing
 JPEG_SUFFIXES = frozenset({".jpg", ".jpeg"})
 LONGEST_STEM = 60
 
+_log = logging.getLogger(__name__)
+
 
 class ImagesSink(KeptFramesSink):
     """Writes each kept frame as a JPEG of its own; a JPEG source passes through byte for byte.
 
     Pictures keep their relative name, subfolders included; video frames are named `<input>_<index>.jpg`. Two frames
-    that would get the same name in one run get `-2`, `-3`, ... ; pictures of earlier runs are replaced. A name never
-    leads out of the folder.
+    that would get the same name in one run get `-2`, `-3`, ... . A picture that was there before is replaced, and kept
+    under a hidden name until the sink is closed: aborting puts it back. A name never leads out of the folder.
 
     Args:
         folder: made when missing.
@@ -36,10 +40,12 @@ class ImagesSink(KeptFramesSink):
         super().__init__()
         self._folder = Path(folder)
         self._quality = options.jpeg_quality
-        self._written: dict[str, Path] = {}
+        self._names: set[str] = set()
+        self._written: set[Path] = set()
         self._stems: dict[str, str] = {}
         self._stem_of_input: dict[str, str] = {}
         self._made: list[Path] = []
+        self._before: dict[Path, Path] = {}
         with writing(str(folder)):
             self._make(self._folder)
             _try_writing(self._folder)
@@ -47,12 +53,14 @@ class ImagesSink(KeptFramesSink):
     @property
     def frames_written(self) -> int:
         """Pictures written so far."""
-        return len(self._written)
+        return len(self._names)
 
     def _write_kept(self, frame: Frame) -> None:
         data = jpeg_bytes(frame, self._quality)
-        path = self._folder / self._free_name(frame)
-        if not path.resolve().is_relative_to(self._folder.resolve()):
+        name = self._free_name(frame)
+        path = self._folder / name
+        real = path.resolve()
+        if not real.is_relative_to(self._folder.resolve()):
             raise OutputError(f"cannot write {path}: a symbolic link leads out of {self._folder}; remove the link")
         with writing(str(path)):
             self._make(path.parent)
@@ -60,17 +68,35 @@ class ImagesSink(KeptFramesSink):
         try:
             with writing(str(path)):
                 picture.partial.write_bytes(data)
+                self._set_aside(real)
             picture.finish()
         finally:
             picture.discard()
-        self._written[_folded(path.relative_to(self._folder))] = path
+        self._names.add(_folded(name))
+        self._written.add(real)
+
+    def _set_aside(self, path: Path) -> None:
+        """Give a file that was there before a hidden name beside."""
+        if path not in self._written and path.exists():
+            hidden = path.with_name(f".streamfilter-{secrets.token_hex(6)}.before{path.suffix}")
+            path.rename(hidden)
+            self._before[path] = hidden
 
     def _finish(self) -> None:
-        """Each picture is whole as soon as it is written."""
+        """Each picture is whole as soon as it is written; only what was there before is still to be removed."""
+        for path, hidden in self._before.items():
+            if path in self._written:
+                remove(hidden)
+            else:
+                _put_back(hidden, path)
+        if self._before:
+            _log.warning("%s: %d files that were there before were replaced", self._folder, len(self._before))
 
     def _discard(self) -> None:
-        for path in self._written.values():
+        for path in self._written:
             remove(path)
+        for path, hidden in self._before.items():
+            _put_back(hidden, path)
         for folder in reversed(self._made):
             # A folder that holds something else by now stays.
             with suppress(OSError):
@@ -81,7 +107,7 @@ class ImagesSink(KeptFramesSink):
         if wanted is None:
             wanted = PurePosixPath(f"{self._stem(frame.input)}_{frame.index:06d}.jpg")
         name, copy = wanted, 1
-        while _folded(name) in self._written:
+        while _folded(name) in self._names:
             copy += 1
             name = wanted.with_stem(f"{wanted.stem}-{copy}")
         return name
@@ -123,6 +149,13 @@ def _stem(source: str) -> str:
 def _folded(name: PurePosixPath | Path) -> str:
     """One key for all names that a file system without upper and lower case takes for the same."""
     return name.as_posix().casefold()
+
+
+def _put_back(hidden: Path, path: Path) -> None:
+    try:
+        hidden.replace(path)
+    except OSError as error:
+        _log.warning("cannot rename %s back to %s (%s); rename it by hand", hidden, path, error.strerror)
 
 
 def _try_writing(folder: Path) -> None:
