@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from streamfilter import StreamFilter
 from streamfilter.calibration import (
@@ -112,6 +113,25 @@ def test_no_input_is_looked_at_beyond_the_limit(
 def test_whole_inputs_are_blocks_where_they_are_enough(tmp_path: Path, clip: Path, stream_filter: StreamFilter) -> None:
     wanted = job(clip, inputs=[str(clip)] * 20, block_seconds=None, sampling=Sampling(every_seconds=5), draws=0)
     assert judge_frames(wanted, stream_filter).block_seconds == 0
+
+
+@pytest.mark.parametrize("pattern", ["", "*.jpg"], ids=["a folder", "a list"])
+def test_the_pictures_of_an_input_are_one_block(tmp_path: Path, stream_filter: StreamFilter, pattern: str) -> None:
+    for number in range(8):
+        folder = tmp_path / f"shots{number % 2}"
+        folder.mkdir(exist_ok=True)
+        Image.fromarray(grey(130 + 10 * number)).save(folder / f"{number}.jpg")
+    inputs = [str(tmp_path / name / pattern) for name in ("shots0", "shots1")]
+    wanted = job(tmp_path, inputs=inputs, goal=Goal("keep_rate", 0.5))
+    blocks = 2 if pattern == "" else 1
+    notes = tmp_path / "notes.jsonl"
+    for found in (judge_frames(wanted, stream_filter, notes), judge_frames(wanted, stream_filter, notes)):
+        assert len(found.judged) == 16
+        assert tabulate_frames(found.judged, "detection", found.block_seconds).blocks == blocks
+    with pytest.raises(
+        CalibrationError, match=rf"{blocks} blocks \(each input is one\) cannot carry a promise of 0\.95"
+    ):
+        judge_frames(job(tmp_path, inputs=inputs, goal=Goal("keep_useful", 0.95)), stream_filter, notes)
 
 
 def test_a_classifier_and_its_confident_errors(tmp_path: Path, clip: Path, stream_filter: StreamFilter) -> None:

@@ -35,6 +35,8 @@ class Judged:
     """Things it asserts with confidence that are not in its decision on the original."""
     task: str | None = None
     """What the consumer does, `classification` or `detection`; None when it does not show."""
+    source: str = ""
+    """What was read to get it: for a picture its folder or list; empty when that is `input`."""
 
 
 @dataclass(frozen=True)
@@ -134,9 +136,9 @@ def tabulate_frames(judged: Sequence[Judged], task: str, block_seconds: float) -
 
 
 def block_of(one: Judged, block_seconds: float) -> tuple[str, int]:
-    """The block a frame lies in: its input, and which stretch of it."""
+    """The block a frame lies in: what it was read from, and which stretch of that."""
     stretch = 0 if not block_seconds or one.pts_seconds is None else int(one.pts_seconds // block_seconds)
-    return one.input, stretch
+    return one.source or one.input, stretch
 
 
 def choose_threshold(table: Table, goal: Goal) -> Choice:

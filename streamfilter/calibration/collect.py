@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from streamfilter.calibration.choose import Judged
 from streamfilter.calibration.journal import Journal
@@ -18,7 +18,7 @@ from streamfilter.errors import ConfigError, InputError
 from streamfilter.filter import StreamFilter, open_buffer
 from streamfilter.frame import Frame
 from streamfilter.preprocess import model_input
-from streamfilter.sources import InputPlan, Source
+from streamfilter.sources import ImagesSource, InputPlan, Source
 from streamfilter.stream_config import LiveSettings
 
 LEAST_EVERY_SECONDS = 0.1
@@ -63,7 +63,7 @@ class Sampling:
 
 
 def measure_length(plans: Sequence[InputPlan], live_seconds: float | None) -> tuple[float | None, list[float | None]]:
-    """How long all inputs are together, by their headers, and each one; None where it cannot be told.
+    """How long all inputs are together, by their headers, and each one; None where it cannot be told, 0 for pictures.
 
     Raises:
         ConfigError: an input is live, and for how long it is to be looked at was not said.
@@ -75,11 +75,15 @@ def measure_length(plans: Sequence[InputPlan], live_seconds: float | None) -> tu
         try:
             if source.is_live and live_seconds is None:
                 raise ConfigError(f"{plan.name} is live: say for how long with --seconds")
-            lengths.append(live_seconds if source.is_live else source.info.duration_seconds)
+            lengths.append(0.0 if isinstance(source, ImagesSource) else _length(source, live_seconds))
         finally:
             source.close()
     known = [length for length in lengths if length is not None]
     return (sum(known) if len(known) == len(lengths) else None), lengths
+
+
+def _length(source: Source, live_seconds: float | None) -> float | None:
+    return live_seconds if source.is_live else source.info.duration_seconds
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +111,7 @@ class Collector:
             source = plan.open()
             found += self._earlier(source)
             for frame, pts_seconds in self._sampled(source):
-                found += self._judged(frame, pts_seconds)
+                found += [replace(one, source=source.name) for one in self._judged(frame, pts_seconds)]
                 self.progress(len(found), self.failures.failed, source.name)
             if source.failure is not None and not self.stop.is_set() and not source.is_live:
                 raise InputError(f"{source.failure}; calibrate on whole inputs")
@@ -117,7 +121,8 @@ class Collector:
     def _earlier(self, source: Source) -> list[Judged]:
         """What an interrupted run judged of a live stream: it does not come again, so it counts beside the new."""
         before = self.journal.before if self.journal is not None and source.is_live else {}
-        return [one for versions in before.values() for one in versions if one.input == source.name]
+        mine = [one for versions in before.values() for one in versions if one.input == source.name]
+        return [replace(one, source=source.name) for one in mine]
 
     def _sampled(self, source: Source) -> Iterator[tuple[Frame, float | None]]:
         seen: set[int] = set()

@@ -41,7 +41,7 @@ def refuse_hopeless(job: Calibration, block_seconds: float, lengths: Sequence[fl
     needed = blocks_needed(job.goal.alpha, job.goal.confidence)
     if blocks < needed:
         best = best_share(blocks, job.goal.confidence)
-        size = f"of {block_seconds:g} s" if block_seconds else "(each input is one)"
+        size = f"of {block_seconds:g} s" if block_seconds and any(lengths) else "(each input is one)"
         raise CalibrationError(
             f"{blocks} blocks {size} cannot carry a promise of {job.goal.target:g} at {job.goal.confidence:g} "
             f"confidence: at least {needed - blocks} more are needed; these can carry {best:.0%} at most"
