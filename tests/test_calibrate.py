@@ -285,6 +285,45 @@ def test_an_interrupted_calibration_goes_on_where_it_was(
     assert not notes.exists()
 
 
+@pytest.mark.parametrize(
+    "line",
+    ["[[]]", "[3]", '["a"]', "{}", '{"input": 1}', "7", "[" * 100_000, '[{"input": "clip", "index": 0}]', "[{}]"],
+)
+def test_a_journal_with_lines_of_another_shape_is_gone_on_with(
+    tmp_path: Path, clip: Path, stream_filter: StreamFilter, line: str
+) -> None:
+    notes, few = tmp_path / "notes.jsonl", job(clip, sampling=Sampling(every_seconds=5.0))
+    whole = judge_frames(few, stream_filter, notes).judged
+    head, first, second = notes.read_text().splitlines()
+    notes.write_text("\n".join([head, line, first, second.replace('"utility": {', '"utility": {"other": 2, ')]))
+    assert judge_frames(few, stream_filter, notes).judged == whole
+    assert notes.read_text().splitlines() == [head, first, second]
+
+
+def test_a_journal_of_another_shape_is_refused(tmp_path: Path, clip: Path, stream_filter: StreamFilter) -> None:
+    notes = tmp_path / "notes.jsonl"
+    notes.write_text("[" * 100_000 + "\n")
+    with pytest.raises(ConfigError, match="holds what another calibration judged"):
+        judge_frames(job(clip), stream_filter, notes)
+
+
+def test_a_full_disk_ends_a_calibration_in_one_line(tmp_path: Path, model: Path) -> None:
+    program = (
+        "import resource, sys\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))\n"
+        "from streamfilter.cli import main\n"
+        "main(sys.argv[1:])\n"
+    )
+    words = ["calibrate", SAMPLE, "--keep-rate", "0.5", "--task", "detection", "--model", model, "--out"]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *map(str, words), str(tmp_path / "p.toml")], text=True,
+        capture_output=True, timeout=120, check=False, cwd=Path(__file__).parent.parent,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "larger than the file size limit" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
 COMMAND = [sys.executable, "-m", "streamfilter"]
 QUICK = ["--every", "1", "--distortions", "darkness,overexposure", "--block-seconds", "1", "--threads", "1"]
 

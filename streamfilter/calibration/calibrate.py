@@ -129,7 +129,7 @@ def judge_frames(
     every = job.sampling.every(seconds)
     run = fingerprint(job, stream_filter, every, [plan.name for plan in plans])
     failures = Failures(judge.name)
-    with nullcontext() if notes is None else Journal(notes, run) as journal:
+    with nullcontext() if notes is None else Journal(notes, run, stream_filter.scorer.spec.tasks) as journal:
         collector = Collector(stream_filter, judge, job.sampling, every, journal, failures, stop, progress)
         judged = collector.collect(plans)
     if stop.is_set():
