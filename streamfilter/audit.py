@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from streamfilter.canary_monitor import BLOCK_SECONDS, CanaryMonitor
-from streamfilter.errors import InputError, InputNotFoundError
+from streamfilter.config import not_in
+from streamfilter.errors import ConfigError, InputError, InputNotFoundError
 from streamfilter.frame import Decision, Frame, Reason, StreamEvent
 from streamfilter.profile import Profile
 from streamfilter.trust import Trust
@@ -63,11 +64,14 @@ def audit_records(
         feedback: JSON lines of `input`, `index` and `useful`; None = no answers.
         profile: what to compare with; None = nothing.
         task: which tasks count, as in `Settings.task`; None = as the profile says, or `any`.
-        block_seconds: stretch of time whose frames are taken as alike.
+        block_seconds: stretch of time whose frames are taken as alike, 0.1 to 86,400.
 
     Raises:
+        ConfigError: the length of a block is none.
         InputError: a file cannot be read, or the records hold no frame.
     """
+    if problem := not_in("block_seconds", block_seconds, 0.1, 86_400):
+        raise ConfigError(problem)
     lines, answer_lines = Lines(), Lines()
     answers = {} if feedback is None else _answers(feedback, answer_lines)
     often = _often(records, answers) if answers else Counter()

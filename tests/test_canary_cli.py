@@ -162,6 +162,13 @@ def test_what_is_no_record_is_left_out(tmp_path: Path, record: object) -> None:
         audit_records(lines(tmp_path / "records.jsonl", record))
 
 
+@pytest.mark.parametrize("seconds", ["nan", "inf", "0", "-1"])
+def test_a_block_without_a_length_is_refused(tmp_path: Path, folder: Path, seconds: str) -> None:
+    records = lines(tmp_path / "records.jsonl", *filtered(folder)[0])
+    said = run("canary", records, "--block-seconds", seconds, status=2)[1]
+    assert f"block_seconds is {float(seconds)}, expected a number from 0.1 to 86400" in said
+
+
 def test_files_that_are_not_there(tmp_path: Path, folder: Path) -> None:
     assert "there is no file" in run("canary", tmp_path / "none.jsonl", status=1)[1]
     records = lines(tmp_path / "records.jsonl", *filtered(folder)[0])

@@ -15,9 +15,7 @@ from streamfilter.config import TASK_RULES
 @click.option("--feedback", type=click.Path(path_type=Path), help="JSON lines of input, index and useful (true|false).")
 @click.option("--profile", "profile_path", type=click.Path(), help="The profile the run was made with.")
 @click.option("--task", type=click.Choice(TASK_RULES), help="Tasks a frame must be useful to [the profile's, or any].")
-@click.option(
-    "--block-seconds", type=click.FloatRange(0.1, 86_400), help="Stretch of time whose frames are alike [60]."
-)
+@click.option("--block-seconds", type=float, help="Stretch of time whose frames are alike [60].")
 def canary(
     records: Path, feedback: Path | None, profile_path: str | None, task: str | None, block_seconds: float | None
 ) -> None:
