@@ -122,6 +122,40 @@ def test_a_clock_that_starts_anew_follows_what_was_written(tmp_path):
     assert times(tmp_path / "out.mkv") == pytest.approx([100, 100.1, 100.14, 100.24], abs=0.001)
 
 
+HOUR = 3600.0
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize(
+    "stamps",
+    [
+        [0, 0.04, 0.08, 20 * HOUR, 20 * HOUR + 0.04, 20 * HOUR + 0.5],
+        [5 * HOUR * index for index in range(8)],
+        [700 * HOUR, 1400 * HOUR, 1400 * HOUR + 0.1],
+    ],
+    ids=["one jump", "many gaps", "a jump from afar"],
+)
+def test_a_gap_that_a_container_cannot_hold_is_shortened_and_told_once(suffix, stamps, tmp_path, caplog):
+    path = tmp_path / f"out{suffix}"
+    write(path, [picture(index, pts, shift=index) for index, pts in enumerate(stamps)])
+    gaps = np.diff(times(path))
+    if suffix in (".mkv", ".webm"):
+        assert gaps == pytest.approx(np.diff(stamps), abs=0.0011)
+        assert caplog.text == ""
+        return
+    short = np.diff(stamps) < 60
+    assert gaps[short] == pytest.approx(np.diff(stamps)[short], abs=0.0011)
+    assert len(gaps) == len(stamps) - 1
+    assert gaps.min() > 0
+    assert caplog.text.count("is too long for this kind of file") == 1
+
+
+def test_a_gap_of_hours_stays_as_long_as_it_is(tmp_path):
+    stamps = [*(index / 25 for index in range(8)), 9 * HOUR, 9 * HOUR + 0.04]
+    write(tmp_path / "out.mp4", [picture(index, pts) for index, pts in enumerate(stamps)])
+    assert times(tmp_path / "out.mp4") == pytest.approx(stamps, abs=0.001)
+
+
 def test_pictures_without_a_clock_are_spaced_evenly(tmp_path):
     write(tmp_path / "out.mp4", [picture(0, None, f"{index}.png") for index in range(4)])
     assert times(tmp_path / "out.mp4") == pytest.approx([0, 0.04, 0.08, 0.12], abs=0.001)

@@ -51,7 +51,8 @@ class VideoSink(KeptFramesSink):
         self._options = options
         self._suffix = suffix
         self._file = WholeFile(Path(target))
-        self._clock = OutputClock(self._file.where, MATROSKA_STEP if suffix in (".mkv", ".webm") else 1)
+        is_matroska = suffix in (".mkv", ".webm")
+        self._clock = OutputClock(self._file.where, MATROSKA_STEP if is_matroska else 1, holds_any_gap=is_matroska)
         self._output: tuple[OutputContainer, VideoStream, Picture] | None = None
         self._scaler = VideoReformatter()
         self._has_told_size = False
