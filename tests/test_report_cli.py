@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from streamfilter.errors import MissingExtraError
+from streamfilter.frame import Decision, Reason
 from streamfilter.report import page
 from streamfilter.report.clips import split
 from streamfilter.report.columns import ColumnsBuilder
@@ -191,8 +192,6 @@ def test_pictures_are_the_very_frames(tmp_path, name):
     path = write_video(tmp_path / name, [grey(value) for value in values], options={"g": "50", "bf": "3"})
     builder = ColumnsBuilder()
     sink = ColumnsSink(builder)
-    from streamfilter.frame import Decision, Reason
-
     for frame in open_source(str(path)):
         sink.write(frame, Decision(False, Reason.LOW_UTILITY))
     (found,) = split(builder.build())
@@ -201,6 +200,26 @@ def test_pictures_are_the_very_frames(tmp_path, name):
     assert all(isinstance(picture, Picture) for picture in pictures), pictures
     shown = [levels(picture.full) for picture in pictures]
     np.testing.assert_allclose(shown, [values[row] for row in rows], atol=4)
+
+
+@pytest.mark.parametrize("lengths", [(60, 60), (30, 90), (90, 30)])
+def test_pictures_are_the_very_frames_where_the_clock_starts_anew(tmp_path, lengths):
+    values = [(37 * index) % 200 + 20 for index in range(120)]
+    parts = [values[: lengths[0]], values[lengths[0] :]]
+    for number, part in enumerate(parts):
+        write_video(tmp_path / f"{number}.ts", [grey(value) for value in part], options={"g": "25", "bf": "0"})
+    path = tmp_path / "both.ts"
+    path.write_bytes((tmp_path / "0.ts").read_bytes() + (tmp_path / "1.ts").read_bytes())
+    builder = ColumnsBuilder()
+    sink = ColumnsSink(builder)
+    for frame in open_source(str(path)):
+        sink.write(frame, Decision(False, Reason.LOW_UTILITY))
+    (found,) = split(builder.build())
+    assert len(found) == 120
+    rows = [0, 10, 29, 31, 59, 60, 61, 89, 95, 119]
+    shown = [levels(picture.full) for picture in take(found, rows, None)]
+    np.testing.assert_allclose(shown, [values[row] for row in rows], atol=4)
+    assert found.seconds[-1] - found.seconds[0] == pytest.approx(119 / 25, abs=0.01)
 
 
 def test_pictures_are_bounded(tmp_path):

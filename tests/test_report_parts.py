@@ -122,6 +122,12 @@ def test_times_never_fall_and_holes_take_the_time_before():
     assert list(found.seconds) == [1.0, 1.0, 2.0, 2.0, 2.0, 3.0]
 
 
+def test_a_clock_that_starts_anew_goes_on_behind_the_last_time():
+    times = [100.0, 100.5, 101.0, 0.0, 0.5, 0.25, 1.0, -3.0, -2.5]
+    found = clip(record(i, pts_seconds=time) for i, time in enumerate(times))
+    assert list(found.seconds) == [100.0, 100.5, 101.0, 101.5, 102.0, 102.0, 102.5, 103.0, 103.5]
+
+
 def test_counts_add_up():
     fields = [record(0), record(1, 0.1, cause="blur"), record(2, 0.2), record(3, None, keep=False, reason="stale")]
     fields.append(record(4, 0.1, keep=True, reason="canary", would_drop="low_utility", cause="blur"))

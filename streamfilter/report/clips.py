@@ -13,6 +13,8 @@ from streamfilter.report.columns import Columns, Floats, Ints, shown
 
 LONGEST_NAME = 160
 """Letters of a path that are shown."""
+RESTART_SECONDS = 1.0
+"""A time stamp this far behind the last one is a clock that started anew, not disorder."""
 
 
 class Clock(StrEnum):
@@ -38,7 +40,7 @@ class Clip:
     """Its N frames, in order of time."""
     clock: Clock
     seconds: Floats
-    """(N,) time since `began`, never falling; the position for `Clock.ORDER`."""
+    """(N,) time since `began`, never falling, also where the clock starts anew; the position for `Clock.ORDER`."""
     began: float = 0.0
     """Seconds since 1970 of the first frame for `Clock.WALL`, else 0."""
 
@@ -92,7 +94,7 @@ def _clip(columns: Columns) -> Clip:
         return Clip(PurePath(where).name or where, where, columns, Clock.ORDER, np.arange(len(columns), dtype=float))
     name = where if "://" in where else PurePath(where).name or where
     if not _has(columns.arrived):
-        return Clip(name, where, columns, Clock.MEDIA, np.maximum.accumulate(_filled(columns.pts_seconds)))
+        return Clip(name, where, columns, Clock.MEDIA, _rising(_filled(columns.pts_seconds)))
     arrived = _filled(columns.arrived)
     order = np.argsort(arrived, kind="stable")
     began = float(arrived[order[0]])
@@ -108,6 +110,16 @@ def _filled(times: Floats) -> Floats:
     known = np.isfinite(times)
     last = np.maximum.accumulate(np.where(known, np.arange(len(times)), -1))
     return times[np.where(last < 0, np.argmax(known), last)]
+
+
+def _rising(times: Floats) -> Floats:
+    """The same times, those of a clock that starts anew going on behind the last one, as in a video that is written."""
+    steps = np.diff(times)
+    anew = steps <= -RESTART_SECONDS
+    forward = steps[steps > 0]
+    usual = float(np.median(forward)) if len(forward) else 0.0
+    shifts = np.cumsum(np.where(anew, usual - steps, 0.0))
+    return np.maximum.accumulate(times + np.concatenate([[0.0], shifts]))
 
 
 def _told_apart(clips: list[Clip]) -> Iterator[Clip]:

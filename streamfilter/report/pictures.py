@@ -25,7 +25,7 @@ LEADS_SECONDS = (0.0, 10.0, 1e9)
 """How far before a frame decoding begins: at the keyframe before it, and earlier where that gives nothing."""
 MATCH_SECONDS = 2e-4
 MAX_SEQUENTIAL = 5_000
-"""Frames decoded one after the other in a stream without a clock, which cannot be sought in."""
+"""Frames decoded one after the other where the clock does not tell them apart, so that they cannot be sought."""
 
 
 @dataclass(frozen=True)
@@ -52,23 +52,41 @@ def take(clip: Clip, rows: Sequence[int], moved_to: Path | None) -> list[Picture
     if clip.clock is Clock.WALL:
         return ["a live stream cannot be read again"] * len(rows)
     found: list[Picture | str] = []
-    sequence: tuple[Path, dict[int, Frame]] | None = None
+    reader = _Reader(clip, rows)
     for row in rows:
         path = located(clip.columns.inputs[clip.columns.input[row]], moved_to)
         try:
-            if isinstance(path, str):
-                found.append(path)
-            elif clip.clock is Clock.MEDIA:
-                found.append(_picture(_frame_at(path, float(clip.columns.pts_seconds[row]))))
-            elif looks_like_picture(path):
-                found.append(_picture(next(iter(ImagesSource([path])))))
-            else:
-                if sequence is None or sequence[0] != path:
-                    sequence = path, _frames_by_index(path, {int(clip.columns.index[row]) for row in rows})
-                found.append(_picture(sequence[1].get(int(clip.columns.index[row]))))
+            found.append(path if isinstance(path, str) else _picture(reader.frame(path, row)))
         except (InputError, PictureError, OSError) as error:
             found.append(shown(str(error)))
     return found
+
+
+class _Reader:
+    """Finds the frames of a clip's rows in its files: by the time where only one has it, else by the index."""
+
+    def __init__(self, clip: Clip, rows: Sequence[int]) -> None:
+        self._columns = clip.columns
+        self._has_clock = clip.clock is Clock.MEDIA
+        self._wanted = {int(clip.columns.index[row]) for row in rows}
+        self._path: Path | None = None
+        self._sequence: dict[int, Frame] = {}
+
+    def frame(self, path: Path, row: int) -> Frame | None:
+        """The frame of a row; None when the file has no such frame, or has it too far in."""
+        index, seconds = int(self._columns.index[row]), float(self._columns.pts_seconds[row])
+        if self._has_clock and self._is_alone(seconds) and (frame := _frame_at(path, seconds)) is not None:
+            return frame
+        if not self._has_clock and looks_like_picture(path):
+            return next(iter(ImagesSource([path])))
+        if self._path != path:
+            self._path, self._sequence = path, _frames_by_index(path, self._wanted)
+        frame = self._sequence.get(index)
+        return frame if frame is not None and _is_at(frame, seconds) else None
+
+    def _is_alone(self, seconds: float) -> bool:
+        """Whether this is the time of one frame only: not so where a clock started anew, or a time is missing."""
+        return int((np.abs(self._columns.pts_seconds - seconds) <= MATCH_SECONDS).sum()) == 1
 
 
 def located(recorded: str, moved_to: Path | None) -> Path | str:
@@ -87,8 +105,6 @@ def located(recorded: str, moved_to: Path | None) -> Path | str:
 
 def _frame_at(path: Path, seconds: float) -> Frame | None:
     """The frame of a video that is shown at this time, to the accuracy of the records; None when there is none."""
-    if not np.isfinite(seconds):
-        return None
     for lead in LEADS_SECONDS:
         with closing(VideoSource(path)) as source:
             source.seek(seconds - lead)
@@ -104,6 +120,12 @@ def _match(frames: Iterator[Frame], seconds: float) -> Frame | None:
             continue
         return frame if frame.pts_seconds <= seconds + MATCH_SECONDS else None
     return None
+
+
+def _is_at(frame: Frame, seconds: float) -> bool:
+    if frame.pts_seconds is None:
+        return not np.isfinite(seconds)
+    return abs(frame.pts_seconds - seconds) <= MATCH_SECONDS
 
 
 def _frames_by_index(path: Path, wanted: set[int]) -> dict[int, Frame]:
@@ -125,7 +147,7 @@ def _picture(frame: Frame | None) -> Picture:
         PictureError: there is no frame, or it cannot be decoded.
     """
     if frame is None:
-        raise PictureError("the file has no such frame any more, or it lies too far into a stream without a clock")
+        raise PictureError("the file has no such frame any more, or it lies too far in to be found without a clock")
     if frame.problem is not None:
         raise PictureError(frame.problem)
     rgb = frame.rgb
