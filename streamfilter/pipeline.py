@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -15,7 +14,16 @@ from streamfilter.errors import ConfigError, InputError
 from streamfilter.filter import StreamFilter
 from streamfilter.frame import Decision, Frame, StreamEvent
 from streamfilter.metrics import Summary
-from streamfilter.sinks import Ends, RecordsSink, Sink, SinkOptions, VideoSink, clashes, open_sink
+from streamfilter.sinks import (
+    Ends,
+    RecordsSink,
+    Sink,
+    SinkOptions,
+    VideoSink,
+    clashes,
+    open_sink,
+    standard_output,
+)
 from streamfilter.sources import InputPlan, Source, refuse_overwriting
 
 logger = logging.getLogger(__name__)
@@ -45,7 +53,7 @@ def open_sinks(
     with ExitStack() as undo:
         sinks: list[Sink] = []
         if records is not None:
-            sinks.append(RecordsSink(sys.stdout if records == "-" else Path(records)))
+            sinks.append(RecordsSink(standard_output() if records == "-" else Path(records)))
             undo.callback(sinks[-1].abort)
         for target in outs:
             sinks.append(open_sink(target, options))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import sys
 import threading
 import time
 from collections import deque
@@ -22,7 +21,7 @@ from streamfilter.health import Condition, changes
 from streamfilter.integrity import Soundness
 from streamfilter.metrics import StreamMeter, StreamStatus, Watcher
 from streamfilter.policy import joint_utility
-from streamfilter.sinks import CallbackSink, RecordsLog, RecordsSink, Sink, SinkOptions, open_sink
+from streamfilter.sinks import CallbackSink, RecordsLog, RecordsSink, Sink, SinkOptions, open_sink, standard_output
 from streamfilter.sources import LiveSource, Source, is_live_address, open_source
 from streamfilter.stream_config import StreamConfig
 
@@ -59,7 +58,7 @@ def open_stream_sinks(config: StreamConfig, options: SinkOptions) -> list[Sink]:
     sinks: list[Sink] = []
     try:
         if config.records is not None:
-            sinks.append(RecordsSink(sys.stdout) if config.records == "-" else RecordsLog(config.records))
+            sinks.append(RecordsSink(standard_output()) if config.records == "-" else RecordsLog(config.records))
         for target in config.out:
             sinks.append(open_sink(target, options))
     except BaseException:

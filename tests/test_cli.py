@@ -252,6 +252,64 @@ def test_models_lists_what_ships() -> None:
     assert "balanced" in stdout
 
 
+def printing(name: str, folder: Path) -> tuple[object, ...]:
+    """A command that prints on standard output, for files that lie in the folder."""
+    clip, model = folder / "clip.mp4", folder / "brightness.onnx"
+    Image.fromarray(grey(240)).save(folder / "a.jpg")
+    record = {"input": "a", "index": 0, "pts_seconds": None, "keep": True, "reason": "useful", "utility": None}
+    (folder / "r.jsonl").write_text(json.dumps(record))
+    commands: dict[str, tuple[object, ...]] = {
+        "score": ("score", folder / "a.jpg", "--model", model),
+        "inspect": ("inspect", model),
+        "models": ("models",),
+        "canary": ("canary", folder / "r.jsonl"),
+        "calibrate": (
+            "calibrate", clip, "--keep-rate", "0.5", "--task", "detection", "--every", "0.04", "--model", model,
+            "--out", folder / "p.toml",
+        ),
+        "records": ("run", clip, "--model", model, "--records", "-"),
+        "pictures": ("run", clip, "--model", model, "--out", "-"),
+        "help": ("--help",),
+        "version": ("--version",),
+        "help of a command": ("run", "--help"),
+    }  # fmt: skip
+    return commands[name]
+
+
+PRINTING = ["score", "inspect", "models", "canary", "calibrate", "records", "pictures"]
+
+
+def run_in_shell(words: tuple[object, ...], redirection: str) -> tuple[int, str]:
+    done = subprocess.run(
+        ["sh", "-c", f'"$@" {redirection}', "sh", *COMMAND, *map(str, words)],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    return done.returncode, done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+@pytest.mark.parametrize("name", [*PRINTING, "help", "version", "help of a command"])
+def test_a_full_standard_output_is_told_in_one_line(tmp_path: Path, clip: Path, model: Path, name: str) -> None:
+    status, said = run_in_shell(printing(name, tmp_path), "> /dev/full")
+    assert (status, said.count("\n")) == (1, 1), said
+    assert "no space left while writing" in said
+
+
+@pytest.mark.parametrize("name", PRINTING)
+def test_a_closed_standard_output_is_told_in_one_line(tmp_path: Path, clip: Path, model: Path, name: str) -> None:
+    status, said = run_in_shell(printing(name, tmp_path), ">&-")
+    assert (status, said) == (1, "Error: standard output is closed: nothing can be written there; choose a file\n")
+
+
+def test_nothing_is_logged_into_an_output_when_the_standard_streams_are_closed(
+    tmp_path: Path, clip: Path, model: Path
+) -> None:
+    records = tmp_path / "r.jsonl"
+    words = ("-v", "run", clip, clip, "--model", model, "--records", records)
+    assert run_in_shell(words, "<&- >&- 2>&-") == (0, "")
+    assert len([json.loads(line) for line in records.read_text().splitlines()]) == 60
+
+
 def test_version_and_help() -> None:
     assert b"0.1.0" in run("--version")[0]
     assert all(name in run("--help")[0] for name in (b"run", b"score", b"inspect", b"models"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from typing import Any
 
 import click
@@ -12,6 +13,7 @@ from streamfilter.cli.calibrate import calibrate
 from streamfilter.cli.canary import canary
 from streamfilter.cli.describe import inspect, models
 from streamfilter.cli.monitor import monitor
+from streamfilter.cli.output import drop_rest, occupy_closed, refused, was_printing
 from streamfilter.cli.report import report
 from streamfilter.cli.run import run
 from streamfilter.cli.score import score
@@ -20,6 +22,19 @@ from streamfilter.errors import ConfigError, StreamFilterError
 
 class CommandGroup(click.Group):
     """Turns this package's errors into one line on stderr and an exit status."""
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        """Run a command and exit."""
+        occupy_closed()
+        try:
+            return super().main(*arguments, **options)
+        except OSError as error:
+            if not was_printing(error):
+                raise
+            click.echo(f"Error: {refused(error)}", err=True)
+            sys.exit(1)
+        finally:
+            drop_rest()
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command."""

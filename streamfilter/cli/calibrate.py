@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from streamfilter.cli.output import say
 from streamfilter.cli.stopping import SIGNAL_EXIT, StopOnSignal
 from streamfilter.config import DEVICES, PRECISIONS, TASK_RULES, Settings
 from streamfilter.errors import ConfigError
@@ -65,7 +66,7 @@ def calibrate(out: Path, model: str, device: str, precision: str, threads: int, 
         except Interrupted as error:
             click.echo(f"Error: {error}", err=True)
             sys.exit(SIGNAL_EXIT + stop.signal_number)
-    click.echo(json.dumps({"profile": str(out), **summary(done)}))
+    say(json.dumps({"profile": str(out), **summary(done)}))
     click.echo(sentence(done), err=True)
 
 

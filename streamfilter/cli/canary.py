@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from streamfilter.cli.output import say
 from streamfilter.config import TASK_RULES
 
 
@@ -33,7 +34,7 @@ def canary(
     told = {"records": found.records.read, "records_unreadable": len(found.records.bad), **found.trust.as_dict()}
     told["answers"] |= {"unreadable": len(found.feedback.bad), "ambiguous": found.ambiguous}
     told["events"] = [{"kind": event.kind, "detail": event.detail} for event in found.events]
-    click.echo(json.dumps(told, indent=2))
+    say(json.dumps(told, indent=2))
     problems = [found.records.problem(records), "" if feedback is None else found.feedback.problem(feedback)]
     for name, why in COUNTED_FOR_NOTHING.items():
         if told["answers"][name]:

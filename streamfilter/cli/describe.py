@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from streamfilter.cli.output import say
+
 
 @click.command()
 @click.argument("model")
@@ -17,7 +19,7 @@ def inspect(model: str) -> None:
 
     scorer = Scorer(model, "cpu")
     described = {"file": str(scorer.path), "bytes": scorer.path.stat().st_size, **asdict(scorer.spec)}
-    click.echo(json.dumps(described, indent=2))
+    say(json.dumps(described, indent=2))
 
 
 @click.command()
@@ -27,9 +29,9 @@ def models() -> None:
 
     for name, path in shipped_models().items():
         spec = Scorer(name, "cpu").spec
-        click.echo(f"{name}  {path.stat().st_size / 1e6:.1f} MB  {spec.input_hw[1]} x {spec.input_hw[0]} px")
+        say(f"{name}  {path.stat().st_size / 1e6:.1f} MB  {spec.input_hw[1]} x {spec.input_hw[0]} px")
         for line in _measured_lines(spec.measured):
-            click.echo(f"  {line}")
+            say(f"  {line}")
 
 
 def _measured_lines(measured: Any) -> list[str]:

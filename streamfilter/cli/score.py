@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from streamfilter.cli.options import model_options
+from streamfilter.cli.output import say
 from streamfilter.config import Settings
 from streamfilter.errors import InputError
 
@@ -42,4 +43,4 @@ def _print_score(stream_filter: Any, name: str, utility: Any, problem: str | Non
         click.echo(f"Error: {name}: {problem}", err=True)
     useful = utility is not None and stream_filter.is_useful(utility)
     rounded = None if utility is None else {task: round(value, 6) for task, value in utility.items()}
-    click.echo(json.dumps({"input": name, "utility": rounded, "useful": useful}))
+    say(json.dumps({"input": name, "utility": rounded, "useful": useful}))

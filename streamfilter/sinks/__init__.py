@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from streamfilter.errors import OutputError
 from streamfilter.sinks._base import Sink, SinkOptions
 from streamfilter.sinks._targets import Ends, check_target, clashes, kind_of
+from streamfilter.sinks._whole import standard_output
 from streamfilter.sinks.callback import CallbackSink
 from streamfilter.sinks.images import ImagesSink
 from streamfilter.sinks.mjpeg import MjpegSink
@@ -33,6 +33,7 @@ __all__ = [
     "check_target",
     "clashes",
     "open_sink",
+    "standard_output",
 ]
 
 
@@ -67,6 +68,7 @@ def open_sink(target: str, options: SinkOptions) -> Sink:
 
 
 def _standard_output(options: SinkOptions) -> Sink:
-    if sys.stdout.isatty():
+    stream = standard_output()
+    if stream.isatty():
         raise OutputError("standard output is a terminal: pipe the MJPEG into a program or a file")
-    return MjpegSink(sys.stdout.buffer, options)
+    return MjpegSink(stream.buffer, options)

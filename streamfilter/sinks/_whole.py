@@ -6,9 +6,11 @@ import errno
 import logging
 import os
 import secrets
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from streamfilter.errors import OutputError
 
@@ -60,6 +62,17 @@ def check_regular(path: Path, where: str) -> None:
     """
     if path.exists() and not path.is_file():
         raise OutputError(f"cannot write {where}: it is there and not a regular file; choose another name")
+
+
+def standard_output() -> TextIO:
+    """Where `-` leads.
+
+    Raises:
+        OutputError: it is closed.
+    """
+    if sys.stdout is None:
+        raise OutputError("standard output is closed: nothing can be written there; choose a file")
+    return sys.stdout
 
 
 def remove(path: Path) -> None:
