@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from functools import cached_property
 from importlib.resources import as_file, files
@@ -33,7 +34,7 @@ def find_model(name_or_path: str) -> Path:
     if name_or_path in shipped:
         return shipped[name_or_path]
     path = Path(name_or_path)
-    if path.is_file():
+    if os.path.isfile(path):
         return path
     names = ", ".join(shipped)
     raise ModelError(f"no model {name_or_path}: give the path of an ONNX file, or a shipped name ({names})")

@@ -252,6 +252,39 @@ def test_models_lists_what_ships() -> None:
     assert "balanced" in stdout
 
 
+LONG = "x" * 300
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (("--out", f"{LONG}.mp4"), 1, "File name too long"),
+        (("--out", f"{LONG}/"), 1, "File name too long"),
+        (("--out", LONG), 1, "File name too long"),
+        (("--records", f"{LONG}.jsonl"), 1, "File name too long"),
+        (("--model", f"{LONG}.onnx"), 1, "no model"),
+        (("--profile", f"{LONG}.toml"), 2, "File name too long"),
+        (("--config", f"{LONG}.toml"), 2, "File name too long"),
+    ],
+)
+def test_a_name_that_no_file_can_have_is_told_in_one_line(
+    tmp_path: Path, clip: Path, model: Path, words: tuple[str, ...], status: int, said: str
+) -> None:
+    before = sorted(tmp_path.iterdir())
+    told = run("run", clip, "--model", model, *words, status=status, folder=tmp_path)[1]
+    assert said in told.splitlines()[-1]
+    assert "Traceback" not in told
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_consumer_or_profile_that_no_file_can_be_is_told_in_one_line(tmp_path: Path, clip: Path, model: Path) -> None:
+    words = ("calibrate", clip, "--model", model, "--task", "detection")
+    told = run(*words, "--keep-useful", "0.5", "--consumer", f"{LONG}.onnx", "--out", tmp_path / "p.toml", status=1)[1]
+    assert "does not exist" in told
+    told = run(*words, "--keep-rate", "0.5", "--out", tmp_path / f"{LONG}.toml", status=1)[1]
+    assert "File name too long" in told
+
+
 def printing(name: str, folder: Path) -> tuple[object, ...]:
     """A command that prints on standard output, for files that lie in the folder."""
     clip, model = folder / "clip.mp4", folder / "brightness.onnx"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -55,7 +56,7 @@ def fingerprint(job: Calibration, stream_filter: StreamFilter, every: float, nam
         "model_sha256": stream_filter.scorer.sha256,
         "inputs": list(names),
         "consumer": job.consumer,
-        "consumer_sha256": file_sha256(consumer) if consumer is not None and consumer.is_file() else None,
+        "consumer_sha256": file_sha256(consumer) if consumer is not None and os.path.isfile(consumer) else None,
         "bars": asdict(job.bars),
         "kinds": list(job.kinds),
         "draws": job.draws,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -63,5 +64,5 @@ def _check(inputs: tuple[str, ...], out: str, moved_to: str | None, consumer_out
         raise ConfigError(f"--out {out}: a report ends in .html")
     files = [file for plan in plan_inputs(inputs) for file in plan.files]
     refuse_overwriting([*files, consumer_outputs or ""], [out])
-    if moved_to is not None and not Path(moved_to).is_dir():
+    if moved_to is not None and not os.path.isdir(moved_to):
         raise ConfigError(f"--inputs {moved_to}: there is no such folder")

@@ -8,6 +8,7 @@ Metadata: `task`, `input_size` (S), `fit` and, where they apply, `crop_ratio` (d
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -159,7 +160,7 @@ def load_onnx(
         DeviceError: `cuda` is asked for and ONNX Runtime has none.
         MissingExtraError: ONNX Runtime is not installed.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ModelError(f"network {path} does not exist")
     session = _open_session(path, device, threads)
     metadata = session.get_modelmeta().custom_metadata_map

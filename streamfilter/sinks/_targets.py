@@ -53,7 +53,7 @@ def kind_of(target: str) -> Kind:
         return SCHEMES[scheme.lower()]
     if target and not separator and "\0" not in target:
         path = Path(target)
-        if path.is_dir() or target.endswith("/") or not path.suffix:
+        if os.path.isdir(path) or target.endswith("/") or not path.suffix:
             return "pictures"
         if path.suffix.lower() == ".jsonl":
             return "records"

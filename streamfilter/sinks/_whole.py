@@ -60,7 +60,9 @@ def check_regular(path: Path, where: str) -> None:
     Raises:
         OutputError: it is there and not a regular file.
     """
-    if path.exists() and not path.is_file():
+    with writing(where):
+        is_special = path.exists() and not path.is_file()
+    if is_special:
         raise OutputError(f"cannot write {where}: it is there and not a regular file; choose another name")
 
 
