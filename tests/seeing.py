@@ -21,6 +21,11 @@ def raises(rgb: np.ndarray) -> list[object]:
     raise ZeroDivisionError("no weights loaded")
 
 
+def raises_at_length(rgb: np.ndarray) -> list[object]:
+    """Fails with several lines of words."""
+    raise ValueError("no weights loaded\nhint: fetch them first")
+
+
 def nonsense(rgb: np.ndarray) -> str:
     """No answer at all."""
     return "a cat"

@@ -120,6 +120,8 @@ def test_a_module_that_raises_while_imported(tmp_path: Path, monkeypatch: pytest
 def test_what_a_callable_raises_is_told() -> None:
     with pytest.raises(ConsumerError, match="it raised ZeroDivisionError: no weights loaded"):
         open_consumer("tests.seeing:raises").ask(RED)
+    with pytest.raises(ConsumerError, match=r"it raised ValueError: no weights loaded$"):
+        open_consumer("tests.seeing:raises_at_length").ask(RED)
 
 
 @pytest.mark.parametrize(

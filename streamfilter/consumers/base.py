@@ -15,7 +15,7 @@ from streamfilter.consumers.answers import Categories, read_answer
 from streamfilter.consumers.detections import Detections
 from streamfilter.consumers.onnx import OnnxNetwork, load_onnx
 from streamfilter.consumers.verdict import Answer, Label
-from streamfilter.errors import ConfigError, ConsumerError, ModelError
+from streamfilter.errors import ConfigError, ConsumerError, ModelError, first_line
 from streamfilter.frame import RGB
 
 
@@ -75,7 +75,7 @@ class CallableConsumer:
             given = self._function(rgb)
         # Whatever the user's program raises is about this frame; it is counted, and the calibration goes on.
         except Exception as error:
-            raise ConsumerError(f"it raised {type(error).__name__}: {error}") from error
+            raise ConsumerError(f"it raised {type(error).__name__}: {first_line(error)}") from error
         return read_answer(given, self._categories)
 
 
@@ -92,7 +92,8 @@ def import_entry_point(text: str) -> Callable[[RGB], object]:
         found: object = importlib.import_module(module_name)
     # A module of the user's may raise anything while it is imported.
     except Exception as error:
-        raise ConfigError(f"consumer {text}: importing {module_name} raised {type(error).__name__}: {error}") from error
+        what = f"{type(error).__name__}: {first_line(error)}"
+        raise ConfigError(f"consumer {text}: importing {module_name} raised {what}") from error
     for part in path.split("."):
         found = getattr(found, part, None)
     if not callable(found):
