@@ -263,6 +263,14 @@ def test_no_kept_frame_means_no_file_and_a_warning(tmp_path, caplog):
     assert sink.frames_written == 0
     assert list(tmp_path.iterdir()) == []
     assert "no frame was kept" in caplog.text
+    assert "older" not in caplog.text
+
+
+def test_an_older_file_is_not_taken_for_the_result_of_a_run_that_kept_nothing(tmp_path, caplog):
+    (tmp_path / "out.mp4").write_text("older")
+    write(tmp_path / "out.mp4", [])
+    assert "no frame was kept, so no file is written; the file of that name is an older one" in caplog.text
+    assert (tmp_path / "out.mp4").read_text() == "older"
 
 
 def test_a_larger_crf_makes_a_smaller_file(tmp_path):

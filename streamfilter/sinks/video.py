@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -73,7 +74,8 @@ class VideoSink(KeptFramesSink):
 
     def _finish(self) -> None:
         if self._output is None:
-            _log.warning("%s: no frame was kept, so no file is written", self._file.where)
+            older = "; the file of that name is an older one" if os.path.exists(self._file.where) else ""
+            _log.warning("%s: no frame was kept, so no file is written%s", self._file.where, older)
             self._file.discard()
             return
         container, stream, _ = self._output
