@@ -145,6 +145,23 @@ def test_abort_leaves_nothing(kind, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("kind", ON_DISK)
+def test_abort_leaves_no_folder_it_made(kind, tmp_path):
+    (tmp_path / "mine").mkdir()
+    output = kind(tmp_path / "mine/new/newer")
+    output.sink.write(flat(1), KEPT)
+    output.sink.abort()
+    assert list(tmp_path.rglob("*")) == [tmp_path / "mine"]
+
+
+@pytest.mark.parametrize("kind", ON_DISK)
+def test_a_folder_that_holds_something_by_now_stays(kind, tmp_path):
+    output = kind(tmp_path / "new")
+    (tmp_path / "new/mine.txt").touch()
+    output.sink.abort()
+    assert files(tmp_path) == ["new/mine.txt"]
+
+
 @pytest.mark.parametrize("kind", [Video, Records])
 def test_an_older_output_stays_until_the_new_one_is_whole(kind, tmp_path):
     first = kind(tmp_path)

@@ -7,8 +7,8 @@ import logging
 import os
 import secrets
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -85,6 +85,28 @@ def remove(path: Path) -> None:
         _log.warning("cannot remove %s (%s); remove it by hand", path, error.strerror)
 
 
+def make_folder(folder: Path) -> list[Path]:
+    """Make a folder where there is none.
+
+    Returns:
+        The folders that were made, the outermost first.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    for path in reversed(missing):
+        path.mkdir(exist_ok=True)
+    return missing[::-1]
+
+
+def remove_folders(folders: Sequence[Path]) -> None:
+    """Remove folders that `make_folder` made; one that holds something by now stays."""
+    for folder in reversed(folders):
+        with suppress(OSError):
+            folder.rmdir()
+
+
 class WholeFile:
     """A file written under a hidden name beside its target, and renamed onto it when it is whole.
 
@@ -101,9 +123,12 @@ class WholeFile:
         name = f".streamfilter-{secrets.token_hex(6)}.partial{self._target.suffix}"
         self.partial = self._target.parent / name
         """The hidden file to write to; it is there, and empty."""
-        with writing(self.where):
-            self._target.parent.mkdir(parents=True, exist_ok=True)
+        self._made: list[Path] = []
+        with ExitStack() as undo, writing(self.where):
+            undo.callback(remove_folders, self._made)
+            self._made += make_folder(self._target.parent)
             os.close(os.open(self.partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+            undo.pop_all()
 
     def finish(self) -> None:
         """Rename the partial file onto the target.
@@ -115,8 +140,9 @@ class WholeFile:
             self.partial.replace(self._target)
 
     def discard(self) -> None:
-        """Remove the partial file, if it is still there."""
+        """Remove the partial file, if it is still there, and the folders that were made for it and hold nothing."""
         remove(self.partial)
+        remove_folders(self._made)
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import secrets
-from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
@@ -12,7 +11,7 @@ from streamfilter.errors import OutputError
 from streamfilter.frame import Frame
 from streamfilter.sinks._base import DEFAULTS, KeptFramesSink, SinkOptions
 from streamfilter.sinks._jpeg import jpeg_bytes
-from streamfilter.sinks._whole import WholeFile, remove, writing
+from streamfilter.sinks._whole import WholeFile, make_folder, remove, remove_folders, writing
 
 JPEG_SUFFIXES = frozenset({".jpg", ".jpeg"})
 LONGEST_STEM = 60
@@ -46,7 +45,7 @@ class ImagesSink(KeptFramesSink):
         self._made: list[Path] = []
         self._before: dict[Path, Path] = {}
         with writing(str(folder)):
-            self._make(self._folder)
+            self._made += make_folder(self._folder)
             _try_writing(self._folder)
 
     @property
@@ -62,7 +61,7 @@ class ImagesSink(KeptFramesSink):
         if not real.is_relative_to(self._folder.resolve()):
             raise OutputError(f"cannot write {path}: a symbolic link leads out of {self._folder}; remove the link")
         with writing(str(path)):
-            self._make(path.parent)
+            self._made += make_folder(path.parent)
         picture = WholeFile(path)
         try:
             with writing(str(path)):
@@ -96,10 +95,7 @@ class ImagesSink(KeptFramesSink):
             remove(path)
         for path, hidden in self._before.items():
             _put_back(hidden, path)
-        for folder in reversed(self._made):
-            # A folder that holds something else by now stays.
-            with suppress(OSError):
-                folder.rmdir()
+        remove_folders(self._made)
 
     def _free_name(self, frame: Frame) -> PurePosixPath:
         wanted = _relative(frame.name) if frame.name else None
@@ -122,12 +118,6 @@ class ImagesSink(KeptFramesSink):
             self._stems[stem.casefold()] = source
             self._stem_of_input[source] = stem
         return self._stem_of_input[source]
-
-    def _make(self, folder: Path) -> None:
-        missing = [path for path in (folder, *folder.parents) if not path.exists()]
-        for path in reversed(missing):
-            path.mkdir(exist_ok=True)
-            self._made.append(path)
 
 
 def _relative(name: str) -> PurePosixPath | None:
