@@ -73,7 +73,10 @@ def test_a_shifted_slice_tears_one_border_and_blocks_tear_all():
     assert statistics(torn)["worst_torn"] > 0.3 > statistics(rows)["worst_torn"]
 
 
-@pytest.mark.parametrize("pix_fmt", ["yuv420p", "nv12", "yuv422p", "yuv444p", "yuvj420p", "gray", "yuv420p10le"])
+LAYOUTS = ["yuv420p", "nv12", "yuv422p", "yuv444p", "yuv411p", "yuv410p", "yuvj420p", "gray", "yuv420p10le"]
+
+
+@pytest.mark.parametrize("pix_fmt", LAYOUTS)
 def test_video_frames_measure_as_their_pictures_do(pix_fmt):
     rgb = photograph(240, 320)
     from_video = measure(take(video(rgb, pix_fmt)))
@@ -86,6 +89,13 @@ def test_video_frames_measure_as_their_pictures_do(pix_fmt):
 def test_planes_with_padded_lines_are_cut_right():
     rgb = photograph(90, 130)  # lines of 130 pixels are stored longer
     assert take(video(rgb)).luma.shape == take(still(rgb)).luma.shape == (2, PATCH, PATCH)
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv411p", "yuv410p"])
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (33, 47), (65, 1000), (98, 134)])
+def test_coarse_colours_have_pieces_as_large_as_any(height, width, pix_fmt):
+    chroma = take(video(photograph(height, width), pix_fmt)).chroma
+    assert chroma.shape == take(still(photograph(height, width))).chroma.shape
 
 
 @pytest.mark.parametrize(("height", "width"), [(31, 400), (1, 1), (400, 16)])

@@ -111,7 +111,10 @@ def _chroma(planes: list[Grey], places: tuple[tuple[tuple[int, int], ...], int])
 
 
 def _halved(plane: Grey, luma_shape: tuple[int, ...]) -> Grey:
-    """A chroma plane of any subsampling with every so many pixels left out that half of the luma's are there."""
+    """A chroma plane of any subsampling with so many pixels left out, or repeated, that half of the luma's are there."""
+    for axis, (own, of) in enumerate(zip(plane.shape, luma_shape, strict=True)):
+        if round(of / own) > 2:
+            plane = np.repeat(plane, round(of / own) // 2, axis)
     steps = [max(1, round(2 * own / of)) for own, of in zip(plane.shape, luma_shape, strict=True)]
     return plane[:: steps[0], :: steps[1]]
 
