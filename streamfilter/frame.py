@@ -164,6 +164,8 @@ class Frame:
     """A smaller decode of `jpeg`, for scoring; None when the picture was decoded whole."""
     is_emptied: bool = False
     """Whether its pixels were let go: it was dropped before anyone looked at it."""
+    is_mirrored: bool = False
+    """Whether `native`, once turned, is to be mirrored left to right."""
 
     def __post_init__(self) -> None:
         pixels = (self.native, self.array, self.reduced, self.problem)
@@ -227,8 +229,21 @@ class Frame:
             return self.reduced.load()
         if self.native is None:
             raise PictureError(f"frame {self.index} of {self.input} has no pixels: {self._why_empty}")
-        upright = np.rot90(self.native.to_ndarray(format="rgb24"), self.rotation_degrees // 90)
-        return np.ascontiguousarray(upright, dtype=np.uint8)
+        return self.upright(self.native.to_ndarray(format="rgb24"))
+
+    @property
+    def is_upright(self) -> bool:
+        """Whether `native` is to be shown as it is."""
+        return self.rotation_degrees % 360 == 0 and not self.is_mirrored
+
+    def upright(self, picture: npt.NDArray[np.uint8]) -> RGB:
+        """What was made of `native`, turned and mirrored as it is to be seen.
+
+        Args:
+            picture: (h, w, 3) uint8, not yet turned.
+        """
+        turned = np.rot90(picture, self.rotation_degrees // 90)
+        return np.ascontiguousarray(turned[:, ::-1] if self.is_mirrored else turned, dtype=np.uint8)
 
 
 @dataclass(frozen=True, eq=False)

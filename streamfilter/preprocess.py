@@ -74,8 +74,7 @@ def model_input(frame: Frame, size: int, fit: str = STRETCH) -> RGB:
         views = _views_of_planes(native, size, fit) if planar else _views(_rgb(native), size, fit)
     except OSError as error:
         raise PictureError(f"frame {frame.index} of {frame.input} cannot be scaled: {error.strerror}") from error
-    turns = frame.rotation_degrees // 90 % 4
-    return _composed(views if turns == 0 else [np.ascontiguousarray(np.rot90(view, turns)) for view in views])
+    return _composed(views if frame.is_upright else [frame.upright(view) for view in views])
 
 
 @dataclass(frozen=True, eq=False)

@@ -59,6 +59,7 @@ def write_video(
     pts: Sequence[int] | None = None,
     time_base: Fraction | None = None,
     rotation_degrees: int = 0,
+    is_mirrored: bool = False,
     pixel_aspect: Fraction | None = None,
     movflags: str = "",
     options: dict[str, str] | None = None,
@@ -74,6 +75,7 @@ def write_video(
         pts: presentation times in units of `time_base`; None = 0, 1, 2 ... over `fps`.
         time_base: seconds a unit; None = 1 / fps.
         rotation_degrees: display matrix that asks players for this counter-clockwise turn.
+        is_mirrored: the matrix also asks for left and right to be exchanged after it.
         pixel_aspect: width of a pixel over its height; None = not said.
         movflags: of the MP4 muxer, such as `faststart`.
         options: of the encoder.
@@ -90,8 +92,8 @@ def write_video(
         stream.time_base = base
         if pixel_aspect is not None:
             stream.codec_context.sample_aspect_ratio = pixel_aspect
-        if rotation_degrees:
-            stream.set_display_rotation(rotation_degrees)
+        if rotation_degrees or is_mirrored:
+            stream.set_display_rotation(rotation_degrees, hflip=is_mirrored)
         for index, picture in enumerate(pictures):
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24").reformat(format=pix_fmt)
             frame.pts = index if pts is None else pts[index]

@@ -110,10 +110,11 @@ def test_decoded_video_agrees_with_full_size_rgb(
 
 
 @pytest.mark.parametrize("degrees", [0, 90, 180, 270])
+@pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "nv12"])
-def test_rotation_is_applied(degrees: int, pix_fmt: str) -> None:
-    stored = native(np.rot90(corners(), -degrees // 90), pix_fmt)
-    frame = Frame("clip", 0, native=stored, rotation_degrees=degrees)
+def test_rotation_and_mirroring_are_applied(degrees: int, mirrored: bool, pix_fmt: str) -> None:
+    stored = native(np.rot90(corners()[:, ::-1] if mirrored else corners(), -degrees // 90), pix_fmt)
+    frame = Frame("clip", 0, native=stored, rotation_degrees=degrees, is_mirrored=mirrored)
     assert np.array_equal(corner_colours(model_input(frame, SIZE)), corner_colours(corners()))
     assert distance(model_input(frame, SIZE), shrink(frame.rgb, SIZE)) < 2
 

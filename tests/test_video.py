@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import struct
 import subprocess
@@ -97,11 +98,13 @@ def test_the_shape_of_pixels_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("degrees", [0, 90, 180, 270])
-@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
-def test_display_rotation_makes_the_frame_upright(tmp_path: Path, suffix: str, degrees: int) -> None:
-    stored = np.rot90(corners(96, 128), -degrees // 90)
-    frame = read(write_video(tmp_path / f"clip.{suffix}", [stored], rotation_degrees=degrees))[0][0]
-    assert frame.rotation_degrees == degrees
+@pytest.mark.parametrize(("suffix", "mirrored"), [("mp4", False), ("mp4", True), ("mkv", False)])
+def test_display_matrix_makes_the_frame_upright(tmp_path: Path, suffix: str, mirrored: bool, degrees: int) -> None:
+    shown = corners(96, 128)
+    stored = np.rot90(shown[:, ::-1] if mirrored else shown, -degrees // 90)
+    path = write_video(tmp_path / f"clip.{suffix}", [stored], rotation_degrees=degrees, is_mirrored=mirrored)
+    frame = read(path)[0][0]
+    assert (frame.rotation_degrees, frame.is_mirrored) == (degrees, mirrored)
     assert frame.size_hw == (96, 128)
     assert frame.rgb.shape == (96, 128, 3)
     assert np.array_equal(corner_colours(frame.rgb), CORNERS)
@@ -118,6 +121,11 @@ def test_quicktime_matrix_of_a_portrait_phone_turns_clockwise(tmp_path: Path) ->
     frame = read(path)[0][0]
     assert frame.rotation_degrees == 270
     assert np.array_equal(corner_colours(frame.rgb), CORNERS)
+
+
+def test_nothing_but_the_frame_holds_pixels_that_have_a_display_matrix(tmp_path: Path) -> None:
+    frames, _ = read(write_video(tmp_path / "clip.mp4", moving_pictures(2), rotation_degrees=90))
+    assert not [one for one in gc.get_referrers(frames[0].native) if type(one).__module__.startswith("av.")]
 
 
 def test_odd_sizes(tmp_path: Path) -> None:

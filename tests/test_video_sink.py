@@ -190,6 +190,12 @@ def test_decoded_frames_keep_their_colours_in_every_layout_and_turn(layout, turn
     assert psnr(back.to_ndarray(format="rgb24"), np.ascontiguousarray(np.rot90(scene(), turn // 90))) > 30
 
 
+def test_mirrored_frames_are_written_as_they_are_seen(tmp_path):
+    write(tmp_path / "out.mp4", [replace(decoded(0, 0.5), is_mirrored=True)])
+    (back,) = read(tmp_path / "out.mp4")
+    assert psnr(back.to_ndarray(format="rgb24"), np.ascontiguousarray(scene()[:, ::-1])) > 30
+
+
 @pytest.mark.parametrize("matrix", [BT709, BT601])
 @pytest.mark.parametrize("layout", ["yuv420p", "yuvj420p"])
 def test_colour_tags_are_carried(matrix, layout, tmp_path):

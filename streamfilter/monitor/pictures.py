@@ -130,7 +130,6 @@ def small_jpeg(frame: Frame) -> bytes:
 def _small(frame: Frame) -> RGB:
     import cv2
 
-    turns = frame.rotation_degrees // 90 % 4
     if frame.native is None:
         whole = frame.rgb if frame.reduced is None else frame.reduced.array
         size = _fit(whole.shape[1], whole.shape[0])
@@ -138,7 +137,7 @@ def _small(frame: Frame) -> RGB:
     width, height = _fit(frame.native.width, frame.native.height)
     # The frame's own scaler may be in use by a sink.
     small = _scaler().reformat(frame.native, width, height, format="rgb24", interpolation="AREA")
-    return np.ascontiguousarray(np.rot90(small.to_ndarray(), turns), dtype=np.uint8)
+    return frame.upright(small.to_ndarray())
 
 
 def _fit(width: int, height: int) -> tuple[int, int]:

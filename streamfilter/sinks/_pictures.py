@@ -38,7 +38,7 @@ def upright(frame: Frame) -> av.VideoFrame:
     """The decoder's own frame, or its RGB when it has to be turned or was a picture."""
     import av
 
-    if frame.native is not None and frame.rotation_degrees % 360 == 0:
+    if frame.native is not None and frame.is_upright:
         return frame.native
     return av.VideoFrame.from_ndarray(frame.rgb, format="rgb24")
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import stat
+import struct
 from typing import TYPE_CHECKING
 
 from streamfilter.address import mask
@@ -162,6 +164,28 @@ def mend_colours(native: av.VideoFrame) -> str | None:
     native.colorspace = matrix if matrix in KNOWN_MATRICES else UNSPECIFIED
     native.color_range = value_range if value_range in KNOWN_RANGES else 0
     return f"colour matrix {matrix} or range {value_range}"
+
+
+def orientation(native: av.VideoFrame) -> tuple[int, bool]:
+    """The counter-clockwise turn, in degrees, a multiple of 90, that makes a frame upright; whether it is mirrored then.
+
+    With (p, q) a stored pixel, q downwards, it is shown at x' = a p + c q, y' = b p + d q.
+
+    Source: ISO/IEC 14496-12, 6.2.2 (the matrix); a negative determinant mirrors.
+    """
+    from av.sidedata.sidedata import SideDataContainer
+
+    try:
+        # Of `native.side_data` the frame and its side data would hold each other, and so the memory, for long.
+        matrix = SideDataContainer(native).get("DISPLAYMATRIX")
+    except ValueError:  # side data of a kind that PyAV does not know stands beside it
+        return round(native.rotation / 90) * 90 % 360, False
+    if matrix is None:
+        return 0, False
+    a, b, _, c, d, *_ = struct.unpack("9i", bytes(matrix))
+    is_mirrored = a * d - b * c < 0
+    degrees = math.degrees(math.atan2(-b, -a if is_mirrored else a))
+    return round(round(degrees) / 90) * 90 % 360, is_mirrored
 
 
 def reason(error: Exception) -> str:

@@ -15,7 +15,7 @@ from streamfilter.errors import InputError
 from streamfilter.frame import Frame, Signs, StreamEvent
 from streamfilter.sources.base import ConnectionRefused, SourceInfo
 from streamfilter.sources.connection import Connection, connect
-from streamfilter.sources.container import Colours, reason
+from streamfilter.sources.container import Colours, orientation, reason
 from streamfilter.sources.timeline import Timeline
 from streamfilter.stream_config import LiveSettings
 
@@ -214,10 +214,10 @@ class LiveSource:
             concealed_share=concealed,
         )
         self._pending_loss = False
-        rotation = round(native.rotation / 90) * 90 % 360
+        rotation, is_mirrored = orientation(native)
         return Frame(
             self.name, self._next_index(), seconds, native=native, rotation_degrees=rotation,
-            arrived_seconds=arrived, signs=signs, pixel_aspect=connection.stream.sample_aspect_ratio,
+            is_mirrored=is_mirrored, arrived_seconds=arrived, signs=signs, pixel_aspect=connection.stream.sample_aspect_ratio,
         )  # fmt: skip
 
     def _unreadable(self, problem: str) -> Frame:

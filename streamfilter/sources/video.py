@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamfilter.frame import Frame
-from streamfilter.sources.container import Colours, describe, open_container, reason, video_stream
+from streamfilter.sources.container import Colours, describe, open_container, orientation, reason, video_stream
 
 if TYPE_CHECKING:
     import av
@@ -166,10 +166,10 @@ class VideoSource:
     def _frame(self, native: av.VideoFrame) -> Frame:
         pts_seconds = None if native.pts is None else float(native.pts * self._tick_seconds)
         self._colours.mend(native)
-        rotation = round(native.rotation / 90) * 90 % 360
+        rotation, is_mirrored = orientation(native)
         return Frame(
             self.name, self._next_index(), pts_seconds, native=native, rotation_degrees=rotation,
-            pixel_aspect=self._stream.sample_aspect_ratio,
+            is_mirrored=is_mirrored, pixel_aspect=self._stream.sample_aspect_ratio,
         )  # fmt: skip
 
     def _problem(self, problem: str) -> Frame:
