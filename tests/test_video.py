@@ -155,6 +155,17 @@ def test_other_cut_files_end_early_too(tmp_path: Path, name: str) -> None:
     assert "ends early after" in failure
 
 
+def test_avi_that_repeats_frames_in_no_bytes_is_whole(tmp_path: Path) -> None:
+    times = [0, 1, 2, 5, 6, 9, 14, 15, 16, 19]
+    whole = write_video(tmp_path / "whole.avi", noise(len(times)), codec="mpeg4", pts=times)
+    frames, failure = read(whole)
+    assert [round(frame.pts_seconds * 25) for frame in frames] == times
+    assert failure is None
+    frames, failure = read(cut(whole, 0.6, tmp_path / "cut.avi"))
+    assert 3 < len(frames) < 9
+    assert "ends early after" in failure
+
+
 def test_mp4_cut_between_two_frames_falls_short_of_its_header(tmp_path: Path) -> None:
     whole = write_video(tmp_path / "whole.mp4", noise(20), codec="mjpeg", pix_fmt="yuvj420p", movflags="faststart")
     with av.open(str(whole)) as container:

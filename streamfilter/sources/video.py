@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from streamfilter.frame import Frame
 from streamfilter.sources.container import Colours, describe, open_container, orientation, reason, video_stream
+from streamfilter.sources.endings import is_cut, is_whole_avi
 
 if TYPE_CHECKING:
     import av
@@ -23,10 +23,9 @@ log = logging.getLogger(__name__)
 
 MAX_ERRORS_IN_A_ROW = 500
 """After so many undecodable packets without one frame between them the rest is given up."""
-TRANSPORT_PACKET_BYTES = 188
 CLOSE_TIMEOUT_SECONDS = 5.0
 SHORTFALL_SECONDS = 0.5
-"""Matroska ends early when its frames stop this long before the duration in its header."""
+"""A file ends early when its frames stop this long before the duration in its header."""
 
 
 class VideoSource:
@@ -185,22 +184,27 @@ class VideoSource:
     def _early_end(self) -> str | None:
         if self._cut_packet is not None:
             return self._ends_early("its last frame is cut short")
-        promised = _packets_promised(self._container, self._stream)
+        promised = _packets_promised(self._container, self._stream, self.name)
         if self._packets_read < promised:
             return self._ends_early(f"its header promises {promised}")
         promised_seconds = _seconds_promised(self._container, self._stream)
         if self._end_seconds < promised_seconds - SHORTFALL_SECONDS:
             return self._ends_early(f"at {self._end_seconds:.2f} s, its header promises {promised_seconds:.2f} s")
-        if "mpegts" in self._container.format.name and _is_cut_transport_stream(self.name):
+        if is_cut(self.name, self._container.format.name):
             return self._ends_early("its last packet is cut short")
         if self._index == 0:
             return f"{self.name} gave no frame at all; fetch or record it again"
         return None
 
 
-def _packets_promised(container: InputContainer, stream: VideoStream) -> int:
-    # An edit list hides frames from an MP4's index but not from the count in its header.
-    return len(stream.index_entries) if "mp4" in container.format.name else stream.frames
+def _packets_promised(container: InputContainer, stream: VideoStream, name: str) -> int:
+    if "mp4" in container.format.name:
+        # An edit list hides frames from its index but not from the count in its header.
+        return len(stream.index_entries)
+    if container.format.name == "avi" and is_whole_avi(name):
+        # Its count holds frames that repeat the one before in no bytes at all; FFmpeg leaves them out.
+        return 0
+    return stream.frames
 
 
 def _seconds_promised(container: InputContainer, stream: VideoStream) -> float:
@@ -212,13 +216,6 @@ def _seconds_promised(container: InputContainer, stream: VideoStream) -> float:
     if container.duration is None or len(container.streams) > 1:
         return 0.0
     return container.duration / 1_000_000
-
-
-def _is_cut_transport_stream(name: str) -> bool:
-    with suppress(OSError), open(name, "rb") as file:
-        starts_whole = file.read(1) == b"\x47"
-        return starts_whole and file.seek(0, os.SEEK_END) % TRANSPORT_PACKET_BYTES != 0
-    return False
 
 
 def _seconds(text: str) -> float:
