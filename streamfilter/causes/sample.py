@@ -111,7 +111,7 @@ def _chroma(planes: list[Grey], places: tuple[tuple[tuple[int, int], ...], int])
 
 
 def _halved(plane: Grey, luma_shape: tuple[int, ...]) -> Grey:
-    """A chroma plane of any subsampling with so many pixels left out, or repeated, that half of the luma's are there."""
+    """A chroma plane of any subsampling, pixels left out or repeated so that half as many as the luma's are there."""
     for axis, (own, of) in enumerate(zip(plane.shape, luma_shape, strict=True)):
         if round(of / own) > 2:
             plane = np.repeat(plane, round(of / own) // 2, axis)

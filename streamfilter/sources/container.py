@@ -167,7 +167,7 @@ def mend_colours(native: av.VideoFrame) -> str | None:
 
 
 def orientation(native: av.VideoFrame) -> tuple[int, bool]:
-    """The counter-clockwise turn, in degrees, a multiple of 90, that makes a frame upright; whether it is mirrored then.
+    """The counter-clockwise turn that makes a frame upright, a multiple of 90 degrees; whether it is mirrored then.
 
     With (p, q) a stored pixel, q downwards, it is shown at x' = a p + c q, y' = b p + d q.
 
@@ -178,7 +178,8 @@ def orientation(native: av.VideoFrame) -> tuple[int, bool]:
     try:
         # Of `native.side_data` the frame and its side data would hold each other, and so the memory, for long.
         matrix = SideDataContainer(native).get("DISPLAYMATRIX")
-    except ValueError:  # side data of a kind that PyAV does not know stands beside it
+    except ValueError:
+        # Side data of a kind that PyAV does not know stands beside it.
         return round(native.rotation / 90) * 90 % 360, False
     if matrix is None:
         return 0, False

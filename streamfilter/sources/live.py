@@ -217,7 +217,8 @@ class LiveSource:
         rotation, is_mirrored = orientation(native)
         return Frame(
             self.name, self._next_index(), seconds, native=native, rotation_degrees=rotation,
-            is_mirrored=is_mirrored, arrived_seconds=arrived, signs=signs, pixel_aspect=connection.stream.sample_aspect_ratio,
+            is_mirrored=is_mirrored, arrived_seconds=arrived, signs=signs,
+            pixel_aspect=connection.stream.sample_aspect_ratio,
         )  # fmt: skip
 
     def _unreadable(self, problem: str) -> Frame:
