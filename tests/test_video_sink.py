@@ -279,15 +279,16 @@ def test_an_older_file_is_not_taken_for_the_result_of_a_run_that_kept_nothing(tm
     assert (tmp_path / "out.mp4").read_text() == "older"
 
 
-def test_a_larger_crf_makes_a_smaller_file(tmp_path):
+@pytest.mark.parametrize("codec", ["libx264", "h264", "hevc", "vp9", "av1"])
+def test_a_larger_crf_makes_a_smaller_file(codec, tmp_path):
     frames = [picture(index, index / 25, shift=index, height=240, width=320) for index in range(5)]
-    for crf in (10, 40):
-        write(tmp_path / f"{crf}.mp4", frames, SinkOptions(crf=crf))
-    assert (tmp_path / "40.mp4").stat().st_size * 2 < (tmp_path / "10.mp4").stat().st_size
+    for crf in (10, 45):
+        write(tmp_path / f"{crf}.mp4", frames, SinkOptions(codec, crf))
+    assert (tmp_path / "45.mp4").stat().st_size * 2 < (tmp_path / "10.mp4").stat().st_size
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
-@pytest.mark.parametrize("codec", ["libx264", "libx265"])
+@pytest.mark.parametrize("codec", ["libx264", "libx265", "hevc"])
 def test_a_very_short_stream_keeps_its_times(codec, count, tmp_path):
     write(tmp_path / "out.mkv", [picture(index, 7 + index / 25) for index in range(count)], SinkOptions(codec))
     times = [float(frame.pts * frame.time_base) for frame in read(tmp_path / "out.mkv")]
@@ -310,6 +311,7 @@ def test_other_encoders_write_what_can_be_read_back(codec, tmp_path):
         ("out.webm", SinkOptions("libx264"), r"cannot write a \.webm file with libx264 .*libvpx-vp9 with \.webm"),
         ("out.ts", SinkOptions("ffv1"), r"cannot write a \.ts file with ffv1 \(it cannot be read back\)"),
         ("out.mp4", SinkOptions(crf=60), r"crf 60 is too large for libx264; it takes 0-51"),
+        ("out.mp4", SinkOptions("h264", crf=60), r"crf 60 is too large for h264; it takes 0-51"),
         ("out.avi", SinkOptions(), r"a video file ends in \.mp4"),
     ],
 )

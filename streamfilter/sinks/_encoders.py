@@ -72,12 +72,19 @@ def add_encoder(container: OutputContainer, options: SinkOptions, width: int, he
 def _settings(options: SinkOptions, container_format: str) -> dict[str, str]:
     # MPEG-TS has no edit list: reordered frames would come back later than they were stamped.
     settings = {"bf": "0"} if container_format == "mpegts" else {}
-    quality = _QUALITY.get(options.codec)
+    quality = _QUALITY.get(_encoder_of(options.codec))
     if quality is None:
         return {**settings, "flags": "+qscale", "global_quality": str(GOOD_QUANTISER)}
     if options.crf > quality.worst:
         raise OutputError(f"crf {options.crf} is too large for {options.codec}; it takes 0-{quality.worst}")
     return {**settings, **quality.others, quality.key: str(options.crf)}
+
+
+def _encoder_of(codec: str) -> str:
+    """The encoder that FFmpeg takes for a codec's name: `libx264` for `h264`, itself for an encoder's own."""
+    import av
+
+    return av.Codec(codec, "w").name
 
 
 def check_encoder(options: SinkOptions, suffix: str) -> None:
