@@ -1,15 +1,19 @@
 """The command line as scripts use it: data on stdout, words on stderr, outputs whole, signals obeyed."""
 
+import fcntl
 import io
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
+import termios
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -17,7 +21,7 @@ import pytest
 from PIL import Image
 
 from streamfilter.scorer import shipped_models
-from tests.media import write_video
+from tests.media import jpeg_bytes, write_video
 from tests.models import brightness_model
 
 COMMAND = [sys.executable, "-m", "streamfilter"]
@@ -211,7 +215,7 @@ def test_nothing_kept_leaves_no_video_and_says_so(tmp_path: Path, clip: Path, mo
     assert not (tmp_path / "k.mp4").exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupting_closes_the_outputs_whole(tmp_path: Path, model: Path, number: signal.Signals) -> None:
     """MJPEG on a pipe that never ends; the signal comes while the run waits for more."""
     jpeg = io.BytesIO()
@@ -232,6 +236,38 @@ def test_interrupting_closes_the_outputs_whole(tmp_path: Path, model: Path, numb
     with av.open(str(out)) as container:
         assert sum(1 for _ in container.decode(video=0)) == len(lines) >= 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["brightness.onnx", "k.mp4", "r.jsonl"]
+
+
+def endless_run(tmp_path: Path, model: Path, **more: Any) -> subprocess.Popen[bytes]:
+    """A run on a pipe that never ends, with its outputs open."""
+    command = [*COMMAND, "run", "-", "--model", str(model), "--out", str(tmp_path / "k.mp4"), "--batch-size", "1"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, **more)
+    assert process.stdin is not None
+    process.stdin.write(jpeg_bytes(grey(230)) * 20)
+    process.stdin.flush()
+    wait_until(lambda: any(path.stat().st_size for path in tmp_path.glob(".streamfilter-*.mp4")))
+    return process
+
+
+def test_a_closed_terminal_closes_the_outputs_whole(tmp_path: Path, model: Path) -> None:
+    ours, terminal = pty.openpty()
+    own = {"start_new_session": True, "preexec_fn": lambda: fcntl.ioctl(2, termios.TIOCSCTTY, 0)}
+    with endless_run(tmp_path, model, stderr=terminal, **own) as process:
+        os.close(terminal)
+        os.close(ours)
+        assert process.wait(timeout=30) == 128 + signal.SIGHUP
+    with av.open(str(tmp_path / "k.mp4")) as container:
+        assert next(container.decode(video=0), None) is not None
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["brightness.onnx", "k.mp4"]
+
+
+def test_nohup_is_respected(tmp_path: Path, model: Path) -> None:
+    ignoring = {"preexec_fn": lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)}
+    with endless_run(tmp_path, model, stderr=subprocess.PIPE, **ignoring) as process:
+        process.send_signal(signal.SIGHUP)
+        _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 0, stderr.decode()
+    assert b"20 frames read" in stderr
 
 
 def wait_until(is_true: object, seconds: float = 30) -> None:

@@ -41,6 +41,6 @@ def monitor(inputs: tuple[str, ...], listen: str, token: str | None, config_path
     job = StreamsJob(
         inputs, (), None, config_path, live, flags, metrics, SinkOptions(), listen, token, only_watches=True
     )
-    with StopOnSignal() as stop:
+    with StopOnSignal(at_hangup=False) as stop:
         summary = job.run(stop.event, hung_up)
     end(summary, stop.signal_number)

@@ -53,7 +53,7 @@ def run(
     metrics, monitor, token = (flags.pop(name) for name in ("metrics", "monitor", "monitor_token"))
     if are_streams:
         job = StreamsJob(inputs, outs, records, config_path, live, flags, metrics, options, monitor, token)
-        with StopOnSignal() as stop:
+        with StopOnSignal(at_hangup=False) as stop:
             summary = job.run(stop.event, hung_up)
         end(summary, stop.signal_number)
     if live or metrics or monitor:

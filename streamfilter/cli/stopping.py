@@ -2,55 +2,79 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import click
 
 SIGNAL_EXIT = 128
+HANGUP: signal.Signals | None = getattr(signal, "SIGHUP", None)
+"""The terminal is gone; None on Windows."""
 
 
 class StopOnSignal:
-    """Sets an event at the first SIGINT or SIGTERM; the second one has its usual effect."""
+    """Sets an event at the first SIGINT, SIGTERM or SIGHUP; a second SIGINT or SIGTERM has its usual effect.
 
-    def __init__(self) -> None:
+    A program started with SIGHUP ignored, as `nohup` does, goes on ignoring it.
+
+    Args:
+        at_hangup: whether SIGHUP is one of them; not where it has another meaning, see `hangups`.
+    """
+
+    def __init__(self, at_hangup: bool = True) -> None:
+        self._at_hangup = at_hangup
         self.event = threading.Event()
         self.signal_number = 0
         self._before: dict[int, Any] = {}
+        self._terminals = [descriptor for descriptor in (1, 2) if os.isatty(descriptor)]
 
     def __enter__(self) -> StopOnSignal:
-        self._before = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if self._at_hangup and HANGUP is not None and signal.getsignal(HANGUP) != signal.SIG_IGN:
+            numbers.append(HANGUP)
+        self._before = {number: signal.signal(number, self._stop) for number in numbers}
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._restore()
+        self._restore(self._before)
 
     def _stop(self, number: int, _: object) -> None:
-        self.signal_number = number
+        self.signal_number = self.signal_number or number
         self.event.set()
-        self._restore()
+        if number == HANGUP:
+            self._leave_terminal()
+        # The shell and the kernel both tell of a closed terminal: a second SIGHUP means nothing.
+        self._restore(self._before.keys() - {HANGUP})
 
-    def _restore(self) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+    def _leave_terminal(self) -> None:
+        """Let nothing fail that is still said to a terminal that is gone."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for descriptor in self._terminals:
+            os.dup2(nowhere, descriptor)
+        os.close(nowhere)
+
+    def _restore(self, numbers: Iterable[int]) -> None:
+        for number in numbers:
+            signal.signal(number, self._before[number])
 
 
 @contextmanager
 def hangups() -> Iterator[threading.Event]:
     """An event that SIGHUP sets, where there is such a signal."""
     asked = threading.Event()
-    if not hasattr(signal, "SIGHUP"):
+    if HANGUP is None:
         yield asked
         return
-    before: Callable[..., Any] | int | None = signal.signal(signal.SIGHUP, lambda number, frame: asked.set())
+    before: Callable[..., Any] | int | None = signal.signal(HANGUP, lambda number, frame: asked.set())
     try:
         yield asked
     finally:
-        signal.signal(signal.SIGHUP, before)
+        signal.signal(HANGUP, before)
 
 
 def end(summary: Any, signal_number: int, more: str = "") -> NoReturn:
