@@ -238,13 +238,18 @@ def test_interrupting_closes_the_outputs_whole(tmp_path: Path, model: Path, numb
     assert sorted(path.name for path in tmp_path.iterdir()) == ["brightness.onnx", "k.mp4", "r.jsonl"]
 
 
-def endless_run(tmp_path: Path, model: Path, **more: Any) -> subprocess.Popen[bytes]:
-    """A run on a pipe that never ends, with its outputs open."""
-    command = [*COMMAND, "run", "-", "--model", str(model), "--out", str(tmp_path / "k.mp4"), "--batch-size", "1"]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, **more)
+def fed(*arguments: object, **more: Any) -> subprocess.Popen[bytes]:
+    """A command on a pipe with 20 pictures that never ends."""
+    process = subprocess.Popen([*COMMAND, *map(str, arguments)], stdin=subprocess.PIPE, **more)
     assert process.stdin is not None
     process.stdin.write(jpeg_bytes(grey(230)) * 20)
     process.stdin.flush()
+    return process
+
+
+def endless_run(tmp_path: Path, model: Path, **more: Any) -> subprocess.Popen[bytes]:
+    """A run on a pipe that never ends, with its outputs open."""
+    process = fed("run", "-", "--model", model, "--out", tmp_path / "k.mp4", "--batch-size", 1, **more)
     wait_until(lambda: any(path.stat().st_size for path in tmp_path.glob(".streamfilter-*.mp4")))
     return process
 
@@ -268,6 +273,34 @@ def test_nohup_is_respected(tmp_path: Path, model: Path) -> None:
         _, stderr = process.communicate(timeout=30)
     assert process.returncode == 0, stderr.decode()
     assert b"20 frames read" in stderr
+
+
+def test_interrupting_score_keeps_what_was_printed(model: Path) -> None:
+    with fed("score", "-", "--model", model, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as one:
+        assert json.loads(one.stdout.readline())["useful"]
+        one.send_signal(signal.SIGINT)
+        _, stderr = one.communicate(timeout=30)
+    assert (one.returncode, stderr) == (128 + signal.SIGINT, b"")
+
+
+@pytest.mark.parametrize(
+    ("lines", "status", "words"),
+    [
+        # As pybind11 does when Ctrl-C falls into what it imports.
+        ("try: os.kill(os.getpid(), 2)\nexcept KeyboardInterrupt: raise ImportError('initialization failed')", 130, ""),
+        ("os.kill(os.getpid(), 2)", 130, ""),
+        ("raise ImportError('libcudart.so is gone')", 1, "ONNX Runtime cannot be loaded (libcudart.so is gone)"),
+        ("raise ModuleNotFoundError('no', name='onnxruntime')", 1, "ONNX Runtime is not installed"),
+    ],
+)
+def test_only_what_is_absent_is_said_to_be(tmp_path: Path, clip: Path, lines: str, status: int, words: str) -> None:
+    (tmp_path / "onnxruntime.py").write_text(f"import os\n{lines}")
+    command = [*COMMAND, "run", str(clip)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)
+    assert done.returncode == status, done.stderr
+    assert words in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 def wait_until(is_true: object, seconds: float = 30) -> None:

@@ -17,6 +17,7 @@ from streamfilter.cli.output import drop_rest, occupy_closed, refused, was_print
 from streamfilter.cli.report import report
 from streamfilter.cli.run import run
 from streamfilter.cli.score import score
+from streamfilter.cli.stopping import interruptible
 from streamfilter.errors import ConfigError, StreamFilterError
 
 
@@ -39,7 +40,8 @@ class CommandGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command."""
         try:
-            return super().invoke(ctx)
+            with interruptible():
+                return super().invoke(ctx)
         except ConfigError as error:
             raise click.UsageError(str(error)) from error
         except StreamFilterError as error:

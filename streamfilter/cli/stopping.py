@@ -12,6 +12,8 @@ from typing import Any, NoReturn
 
 import click
 
+from streamfilter.errors import StreamFilterError
+
 SIGNAL_EXIT = 128
 HANGUP: signal.Signals | None = getattr(signal, "SIGHUP", None)
 """The terminal is gone; None on Windows."""
@@ -75,6 +77,33 @@ def hangups() -> Iterator[threading.Event]:
         yield asked
     finally:
         signal.signal(HANGUP, before)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """End with the status of SIGINT where Ctrl-C comes while there is nothing to close yet.
+
+    An import that it falls into may make an ImportError of KeyboardInterrupt.
+    """
+    asked = threading.Event()
+
+    def interrupt(number: int, frame: Any) -> None:
+        asked.set()
+        signal.default_int_handler(number, frame)
+
+    is_ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if is_ours and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    except (KeyboardInterrupt, ImportError, StreamFilterError):
+        if not asked.is_set():
+            raise
+        click.echo("Interrupted", err=True)
+        sys.exit(SIGNAL_EXIT + signal.SIGINT)
+    finally:
+        if signal.getsignal(signal.SIGINT) is interrupt:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def end(summary: Any, signal_number: int, more: str = "") -> NoReturn:

@@ -81,13 +81,15 @@ def open_model(path: Path, wanted: Wanted) -> Opened:
     Raises:
         ModelError: the file is no readable ONNX model.
         DeviceError: the device asked for cannot be had.
-        MissingExtraError: ONNX Runtime is not installed, or `onnx` for float16.
+        MissingExtraError: ONNX Runtime is not installed or cannot be loaded, or `onnx` for float16.
     """
     try:
         import onnxruntime
     except ImportError as error:
+        is_absent = isinstance(error, ModuleNotFoundError) and error.name == "onnxruntime"
+        what = "is not installed" if is_absent else f"cannot be loaded ({first_line(error)})"
         raise MissingExtraError(
-            'ONNX Runtime is not installed; run: pip install "streamfilter[cpu]" (or "streamfilter[cuda]")'
+            f'ONNX Runtime {what}; run: pip install "streamfilter[cpu]" (or "streamfilter[cuda]")'
         ) from error
     offered = onnxruntime.get_available_providers()
     device = _choose(wanted.device, offered)
