@@ -6,11 +6,11 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from streamfilter.errors import ConfigError, InputError
+from streamfilter.errors import ConfigError, InputError, PictureError
 from streamfilter.filter import StreamFilter
 from streamfilter.frame import Decision, Frame, StreamEvent
 from streamfilter.metrics import Summary
@@ -74,6 +74,8 @@ class Run:
     """When set, the run ends early and closes its outputs whole."""
     progress: Progress
     """Called after every frame, with the counts so far and the source being read."""
+    refused: list[str] = field(default_factory=list)
+    """A line for each kept frame that a sink could not write, others it could."""
 
     def feed(self, plan: InputPlan, summary: Summary) -> None:
         """Filter one input; that it cannot be opened or read is written to `summary.failures`."""
@@ -92,7 +94,11 @@ class Run:
 
     def _deliver(self, frame: Frame, decision: Decision, summary: Summary) -> None:
         for sink in self.sinks:
-            sink.write(frame, decision)
+            try:
+                sink.write(frame, decision)
+            except PictureError as error:
+                self.refused.append(str(error))
+                logger.warning("not written: %s", error)
         summary.count(decision)
         if frame.problem is not None:
             logger.warning("%s, frame %d: %s", frame.input, frame.index, frame.problem)
@@ -135,4 +141,6 @@ def run(
         if summary.frames_read > 0:
             for sink in sinks:
                 sink.close()
+        if job.refused:
+            summary.failures.append(f"kept frames that could not be written: {len(job.refused)}; {job.refused[0]}")
     return summary

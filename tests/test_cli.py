@@ -93,6 +93,18 @@ def test_run_passes_jpeg_files_through_byte_for_byte(tmp_path: Path, model: Path
     assert all(path.read_bytes() == (folder / path.name).read_bytes() for path in kept)
 
 
+def test_a_picture_too_wide_for_jpeg_stops_no_other(tmp_path: Path, model: Path) -> None:
+    Image.fromarray(np.full((2, 65_501, 3), 230, np.uint8)).save(tmp_path / "wide.png")
+    (tmp_path / "b.jpg").write_bytes(jpeg_bytes(grey(230)))
+    pictures = [tmp_path / "wide.png", tmp_path / "b.jpg"]
+    _, stderr = run("run", *pictures, "--model", model, "--out", tmp_path / "kept", status=1)
+    assert "kept frames that could not be written: 1; frame 0 of" in stderr
+    assert "65501x2 pixels" in stderr
+    assert "2 frames read, 2 kept" in stderr
+    assert "OpenCV" not in stderr
+    assert [path.name for path in (tmp_path / "kept").iterdir()] == ["b.jpg"]
+
+
 def test_several_inputs_go_into_one_records_file(tmp_path: Path, clip: Path, model: Path) -> None:
     stdout, _ = run("run", clip, clip, "--model", model, "--records", "-")
     assert len(stdout.splitlines()) == 60

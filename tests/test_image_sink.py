@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from streamfilter.errors import OutputError
+from streamfilter.errors import OutputError, PictureError
 from streamfilter.frame import Decision, Frame, Reason
 from streamfilter.sinks import ImagesSink, MjpegSink, RecordsSink, SinkOptions
 
@@ -166,10 +166,15 @@ def test_a_full_disk_leaves_the_picture_that_was_there(tmp_path, monkeypatch):
 
 
 def test_a_side_too_long_for_jpeg_is_told(tmp_path):
-    frame = Frame(input="wide.png", index=4, array=np.zeros((1, 70_000, 3), np.uint8), name="wide.png")
-    with ImagesSink(tmp_path) as sink, pytest.raises(OutputError, match=r"frame 4 of wide\.png as JPEG: 70000x1"):
-        sink.write(frame, KEPT)
-    assert list(tmp_path.iterdir()) == []
+    longest, longer = (
+        Frame(input="wide.png", index=4, array=np.zeros((1, width, 3), np.uint8), name="wide.png")
+        for width in (65_500, 65_501)
+    )
+    with ImagesSink(tmp_path) as sink:
+        with pytest.raises(PictureError, match=r"frame 4 of wide\.png has 65501x1 pixels; a JPEG's sides end at 65500"):
+            sink.write(longer, KEPT)
+        sink.write(longest, KEPT)
+    assert [path.name for path in tmp_path.iterdir()] == ["wide.jpg"]
 
 
 def test_a_record_holds_its_keys_in_order_with_six_digits(tmp_path):

@@ -20,6 +20,7 @@ class Sink(Protocol):
 
         Raises:
             OutputError: it cannot be written.
+            PictureError: this one cannot be; others can.
         """
 
     def close(self) -> None:
@@ -74,6 +75,7 @@ class BaseSink(ABC):
 
         Raises:
             OutputError: it cannot be written.
+            PictureError: this one cannot be; others can.
             ValueError: the sink was closed or aborted before.
         """
         if not self._is_open:

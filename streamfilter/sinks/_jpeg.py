@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from streamfilter.errors import OutputError
+from streamfilter.errors import PictureError
 from streamfilter.frame import Frame
+
+LONGEST_SIDE = 65_500
+"""Pixels; libjpeg takes no more."""
 
 
 def jpeg_bytes(frame: Frame, quality: int) -> bytes:
@@ -14,23 +17,16 @@ def jpeg_bytes(frame: Frame, quality: int) -> bytes:
         quality: JPEG quality, 1-100, when it has to be encoded.
 
     Raises:
-        OutputError: JPEG cannot hold it (a side over 65,535 pixels).
+        PictureError: its pixels cannot be had, or a side is over `LONGEST_SIDE`.
     """
     if frame.jpeg is not None:
         return frame.jpeg
     import cv2
 
-    try:
-        done, data = cv2.imencode(
-            ".jpg", cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
-        )
-    except cv2.error as error:
-        raise OutputError(_refusal(frame)) from error
-    if not done:
-        raise OutputError(_refusal(frame))
-    return data.tobytes()
-
-
-def _refusal(frame: Frame) -> str:
     height, width = frame.size_hw
-    return f"cannot encode frame {frame.index} of {frame.input} as JPEG: {width}x{height} pixels; JPEG ends at 65535"
+    if max(height, width) > LONGEST_SIDE:
+        raise PictureError(
+            f"frame {frame.index} of {frame.input} has {width}x{height} pixels; a JPEG's sides end at {LONGEST_SIDE}"
+        )
+    _, data = cv2.imencode(".jpg", cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return data.tobytes()
