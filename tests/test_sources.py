@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -227,3 +229,64 @@ def test_unreadable_file_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).chmod(0)
     with pytest.raises(InputError, match="permission"):
         open_source(str(tmp_path / name))
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "jpg", "mjpeg", "*"])
+def test_a_name_too_long_for_any_file_is_refused(tmp_path: Path, suffix: str) -> None:
+    with pytest.raises(InputError, match=r"(no file matches|File name too long)"):
+        open_source(str(tmp_path / f"{'x' * 300}.{suffix}"))
+
+
+AS_ANOTHER_USER = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search")
+
+
+@pytest.fixture
+def bound_by_permissions() -> list[str]:
+    """What stands before a command so that permissions bind it, for the superuser too."""
+    if os.name != "posix":
+        pytest.skip("permissions are another matter here")
+    if os.geteuid() != 0:
+        return []
+    if shutil.which("setpriv") is None:
+        pytest.skip("permissions do not bind this user")
+    return [*AS_ANOTHER_USER]
+
+
+def read_by(command: list[str], *inputs: Path | str) -> list[str]:
+    """How each input ends when another process plans and reads them: a refusal, or its frames and its failure."""
+    lines = (
+        "import sys",
+        "from streamfilter.errors import InputError",
+        "from streamfilter.sources import plan_inputs",
+        "for plan in plan_inputs(sys.argv[1:]):",
+        "    try: source = plan.open(); print(*(frame.problem for frame in source), source.failure, sep='; ')",
+        "    except InputError as error: print(error)",
+    )
+    words = [*command, sys.executable, "-c", "\n".join(lines), *map(str, inputs)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_what_lies_in_a_locked_folder_is_refused_in_one_line(tmp_path: Path, bound_by_permissions: list[str]) -> None:
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0)
+    names = ("clip.mp4", "a.mjpeg", "folder", "odd[1].mp4")
+    told = read_by(bound_by_permissions, *(locked / name for name in names))
+    assert len(told) == len(names)
+    for name, line in zip(names, told, strict=True):
+        assert name in line
+        assert "permission" in line.lower() or "no file matches" in line
+
+
+def test_a_locked_folder_in_a_folder_stops_no_other(tmp_path: Path, bound_by_permissions: list[str]) -> None:
+    folder = _write_pictures(tmp_path / "pictures")
+    (folder / "locked").mkdir()
+    (folder / "locked" / "x.jpg").write_bytes(b"x")
+    (folder / "link.jpg").symlink_to("locked/x.jpg")
+    (folder / "locked").chmod(0)
+    (told,) = read_by(bound_by_permissions, folder)
+    *problems, failure = told.split("; ")
+    assert problems.count("None") == COUNT - 1
+    assert "cannot be read: Permission denied" in problems
+    assert failure == f"cannot list {folder / 'locked'} (Permission denied), check its permissions"

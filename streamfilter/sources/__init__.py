@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -113,10 +114,10 @@ def open_sources(inputs: Sequence[str]) -> list[Source]:
 
 def _expand(text: str) -> list[str]:
     """A glob pattern as the files it matches, pictures only where there are any; anything else as itself."""
-    if text == STDIN or _scheme(text) or not glob.has_magic(text) or Path(text).exists():
+    if text == STDIN or _scheme(text) or not glob.has_magic(text) or os.path.exists(text):
         return [text]
     paths = sorted((Path(match) for match in glob.iglob(text, recursive=True)), key=natural_key)
-    files = [str(path) for path in paths if path.is_file()]
+    files = [str(path) for path in paths if os.path.isfile(path)]
     return [file for file in files if _is_picture_file(file)] or files or [text]
 
 
@@ -126,7 +127,7 @@ def _is_picture_file(text: str) -> bool:
         return (
             not _scheme(text)
             and path.suffix.lower() not in MJPEG_SUFFIXES
-            and path.is_file()
+            and os.path.isfile(path)
             and path.stat().st_size > 0
             and looks_like_picture(path)
         )
@@ -152,11 +153,11 @@ def _opener(text: str) -> Callable[[], Source]:
         return partial(LiveSource, text)
     if _scheme(text):
         return partial(_refuse_scheme, text)
-    if Path(text).is_dir():
+    if os.path.isdir(text):
         return partial(ImagesSource.from_folder, text)
     if Path(text).suffix.lower() in MJPEG_SUFFIXES:
         return partial(MjpegSource.from_file, text)
-    if glob.has_magic(text) and not Path(text).exists():
+    if glob.has_magic(text) and not os.path.exists(text):
         return partial(_refuse_pattern, text)
     return partial(VideoSource, text)
 

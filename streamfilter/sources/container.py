@@ -71,7 +71,7 @@ def _check_file(name: str) -> None:
     except PermissionError as error:
         raise InputError(f"no permission to read {mask(name)}; change its mode or run as its owner") from error
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot open {mask(name)} ({mask(str(error))}); check the path") from error
+        raise InputError(f"cannot open {mask(name)} ({reason(error)}); check the path") from error
     if stat.S_ISREG(status.st_mode) and status.st_size == 0:
         raise InputError(f"{name} is empty (0 bytes); fetch or record it again")
     if head.startswith(PLAYLISTS):

@@ -54,14 +54,21 @@ class ImagesSource:
     def from_folder(cls, folder: str | Path) -> ImagesSource:
         """All pictures under a folder, in natural order; hidden files and folders are left out.
 
+        A folder in it that cannot be listed is told of as `failure`; the others are read.
+
         Raises:
             InputNotFoundError: there is no such folder.
             InputError: it cannot be listed, or holds no picture.
         """
         root = Path(folder)
-        if not root.is_dir():
+        if not os.path.isdir(root):
             raise InputNotFoundError(f"no such folder: {folder}; check the path")
-        return cls(_walk(root), name=str(folder), root=root)
+        paths, problems = _walk(root)
+        if problems and not paths:
+            raise InputError(problems[0])
+        source = cls(paths, name=str(folder), root=root)
+        source.failure = "; ".join(problems) or None
+        return source
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield a frame a picture, in order."""
@@ -113,21 +120,25 @@ def looks_like_picture(path: Path) -> bool:
         return picture_format(file.read(16)) is not None
 
 
-def _walk(root: Path) -> list[Path]:
-    def refuse(error: OSError) -> None:
-        raise InputError(f"cannot list {error.filename} ({error.strerror}); check its permissions") from error
+def _walk(root: Path) -> tuple[list[Path], list[str]]:
+    """The pictures under a folder, and a line for each folder that cannot be listed."""
+    problems = []
+
+    def note(error: OSError) -> None:
+        problems.append(f"cannot list {error.filename} ({error.strerror}), check its permissions")
 
     found = []
-    for folder, subfolders, files in os.walk(root, onerror=refuse):
+    for folder, subfolders, files in os.walk(root, onerror=note):
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
         paths = [Path(folder, name) for name in files if not name.startswith(".")]
-        found += [path for path in paths if path.is_file() and _is_readable_picture(path)]
-    return sorted(found, key=natural_key)
+        found += [path for path in paths if _is_picture(path)]
+    return sorted(found, key=natural_key), problems
 
 
-def _is_readable_picture(path: Path) -> bool:
+def _is_picture(path: Path) -> bool:
+    """Whether it is a picture; a link that leads nowhere is one by its name, and will be unreadable."""
     try:
-        return looks_like_picture(path)
+        return (os.path.isfile(path) or os.path.islink(path)) and looks_like_picture(path)
     except OSError:
         return False
 
