@@ -139,13 +139,51 @@ def test_video_renamed_as_text_is_still_a_video_and_picture_a_picture(tmp_path: 
     assert isinstance(open_source(str(picture)), ImagesSource)
 
 
-def test_glob_takes_pictures_in_natural_order_and_leaves_the_rest(tmp_path: Path) -> None:
+def test_glob_takes_pictures_in_natural_order(tmp_path: Path) -> None:
     data = jpeg_bytes(moving_pictures(1)[0])
     for name in ("img10.jpg", "img2.jpg", "img1.jpg"):
         (tmp_path / name).write_bytes(data)
-    (tmp_path / "labels.csv").write_text("img1.jpg,0\n")
     source = open_source(str(tmp_path / "*"))
     assert [frame.name for frame in source] == ["img1.jpg", "img2.jpg", "img10.jpg"]
+
+
+def test_glob_leaves_nothing_out(tmp_path: Path) -> None:
+    data = jpeg_bytes(moving_pictures(1)[0])
+    (tmp_path / "1.jpg").write_bytes(data)
+    (tmp_path / "1b.jpg").touch()
+    write_video(tmp_path / "2.mp4", moving_pictures(2))
+    (tmp_path / "3.mp4").write_bytes(data)
+    (tmp_path / "labels.csv").write_text("1.jpg,0\n")
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "4.jpg").write_bytes(data)
+    (tmp_path / ".hidden.jpg").write_bytes(data)
+    by_shell = sorted(str(path) for path in tmp_path.iterdir() if not path.name.startswith("."))
+    assert [plan.name for plan in plan_inputs([str(tmp_path / "*")])] == [plan.name for plan in plan_inputs(by_shell)]
+    every = plan_inputs([str(tmp_path / "**")])
+    assert [Path(plan.name).name for plan in every][-3:] == ["3.mp4", "labels.csv", "4.jpg"]
+
+
+def test_an_empty_picture_in_a_glob_or_a_list_is_one_of_the_pictures(tmp_path: Path) -> None:
+    folder = _write_pictures(tmp_path / "pictures")
+    (folder / "img1.png").write_bytes(b"")
+    paths = [str(folder / f"img{index}.{('jpg', 'png', 'webp')[index % 3]}") for index in range(COUNT)]
+    for inputs in (paths, [str(folder / "*")], [str(folder)]):
+        (plan,) = plan_inputs(inputs)
+        source = plan.open()
+        assert [frame.problem for frame in source][1] == "is empty (0 bytes)"
+        assert source.failure is None
+
+
+@pytest.mark.parametrize("is_link", [False, True])
+def test_a_missing_picture_in_a_list_is_told_and_parts_nothing(tmp_path: Path, is_link: bool) -> None:
+    folder = _write_pictures(tmp_path / "pictures")
+    missing = folder / "nowhere.jpg"
+    if is_link:
+        missing.symlink_to("gone.jpg")
+    (plan,) = plan_inputs([str(folder / "img0.jpg"), str(missing), str(folder / "img1.png")])
+    source = plan.open()
+    assert [frame.is_readable for frame in source] == [True, False, True]
+    assert source.failure == f"{missing} cannot be read: No such file or directory; check its path and permissions"
 
 
 def test_glob_of_videos_gives_one_source_each(tmp_path: Path) -> None:

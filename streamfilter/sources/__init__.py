@@ -65,8 +65,8 @@ class InputPlan:
 def plan_inputs(inputs: Sequence[str]) -> list[InputPlan]:
     """Command-line inputs as sources to be; picture files that follow one another become one source.
 
-    An input is `-` (JPEG pictures on standard input), a folder of pictures, a picture, a video, or a glob pattern of
-    files. Nothing is refused here: `InputPlan.open` does that, input by input.
+    An input is `-` (JPEG pictures on standard input), a folder of pictures, a picture, a video, or a glob pattern,
+    which stands for all that it matches, as in a shell. Nothing is refused here: `InputPlan.open` does that, input by input.
 
     Args:
         inputs: as given by the user.
@@ -113,35 +113,43 @@ def open_sources(inputs: Sequence[str]) -> list[Source]:
 
 
 def _expand(text: str) -> list[str]:
-    """A glob pattern as the files it matches, pictures only where there are any; anything else as itself."""
+    """A glob pattern as what it matches, in natural order; anything else, or what matches nothing, as itself."""
     if text == STDIN or _scheme(text) or not glob.has_magic(text) or os.path.exists(text):
         return [text]
     paths = sorted((Path(match) for match in glob.iglob(text, recursive=True)), key=natural_key)
-    files = [str(path) for path in paths if os.path.isfile(path)]
-    return [file for file in files if _is_picture_file(file)] or files or [text]
+    # A folder's pictures come with the folder: where `**` finds both, they would come twice.
+    found = [str(path) for path in paths if "**" not in text or not os.path.isdir(path)]
+    return found or [text]
 
 
 def _is_picture_file(text: str) -> bool:
+    """Whether an input is a picture, also by the name alone of one that is not there: that parts no list of them."""
     path = Path(text)
+    if _scheme(text) or path.suffix.lower() in MJPEG_SUFFIXES:
+        return False
+    is_missing = not os.path.exists(text) and not glob.has_magic(text)
     try:
-        return (
-            not _scheme(text)
-            and path.suffix.lower() not in MJPEG_SUFFIXES
-            and os.path.isfile(path)
-            and path.stat().st_size > 0
-            and looks_like_picture(path)
-        )
+        return (is_missing or os.path.isfile(text)) and looks_like_picture(path)
     except (OSError, ValueError):
         return False
 
 
 def _plan_pictures(texts: list[str]) -> InputPlan:
+    if len(texts) == 1 and not _has_bytes(texts[0]):
+        return InputPlan(mask(texts[0]), _opener(texts[0]))
     source = partial(ImagesSource, [Path(text) for text in texts])
     return InputPlan(source().name, source, tuple(texts))
 
 
 def _plan_other(text: str) -> InputPlan:
     return InputPlan(mask(text), _opener(text), (text,))
+
+
+def _has_bytes(text: str) -> bool:
+    try:
+        return os.path.getsize(text) > 0
+    except (OSError, ValueError):
+        return False
 
 
 def _opener(text: str) -> Callable[[], Source]:

@@ -18,13 +18,15 @@ READERS = min(4, os.cpu_count() or 1)
 """Pictures decoded side by side."""
 LARGE_PIXELS = 25_000_000
 """Larger ones are decoded one at a time."""
+UNREAD = "cannot be read"
+"""How the problem of a file begins that could not even be opened."""
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
 
 class ImagesSource:
     """Pictures, read one at a time; one that cannot be decoded comes as an unreadable frame.
 
-    A JPEG's own bytes ride along in `Frame.jpeg`. `Frame.input` is the file's path, `Frame.name` its path relative to
+    That a file of a list is not there, or may not be read, is told of as `failure` too. A JPEG's own bytes ride along in `Frame.jpeg`. `Frame.input` is the file's path, `Frame.name` its path relative to
     the folder, or for a list the file name (relative to the common folder where two share a name).
 
     Args:
@@ -44,6 +46,7 @@ class ImagesSource:
         self.name = name if name is not None else _list_name(paths)
         self.failure: str | None = None
         self.info = SourceInfo(frames_from_header=len(paths))
+        self._is_list = root is None
         self._todo = list(zip(paths, _names(paths, root), strict=True))
         self.model_side: int | None = None
         self._index = 0
@@ -79,10 +82,16 @@ class ImagesSource:
                     self._read_ahead(readers, ahead)
                     if not ahead:
                         return
-                    yield ahead.popleft().result()
+                    frame = ahead.popleft().result()
+                    self._note_missing(frame)
+                    yield frame
             finally:
                 for future in ahead:
                     future.cancel()
+
+    def _note_missing(self, frame: Frame) -> None:
+        if self._is_list and self.failure is None and (frame.problem or "").startswith(UNREAD):
+            self.failure = f"{frame.input} {frame.problem}; check its path and permissions"
 
     def _read_ahead(self, readers: ThreadPoolExecutor, ahead: deque[Future[Frame]]) -> None:
         """Start on the next pictures; a large one is decoded alone, so that memory stays bounded."""
@@ -172,4 +181,4 @@ def _read_bytes(path: Path) -> bytes:
             raise PictureError(f"has {size} bytes, over the bound of {MAX_PICTURE_BYTES}")
         return path.read_bytes()
     except OSError as error:
-        raise PictureError(f"cannot be read: {error.strerror or error}") from error
+        raise PictureError(f"{UNREAD}: {error.strerror or error}") from error
