@@ -46,6 +46,8 @@ def _score(stream_filter: StreamFilter, plan: InputPlan, stop: threading.Event) 
         for frame, decision in stream_filter.filter(source, stop):
             failures += decision.utility is None
             _print_score(stream_filter, frame.input, decision.utility, frame.problem)
+        if source.failure is not None and not stop.is_set():
+            raise InputError(source.failure)
     except InputError as error:
         failures += 1
         click.echo(f"Error: {error}", err=True)

@@ -66,7 +66,8 @@ def plan_inputs(inputs: Sequence[str]) -> list[InputPlan]:
     """Command-line inputs as sources to be; picture files that follow one another become one source.
 
     An input is `-` (JPEG pictures on standard input), a folder of pictures, a picture, a video, or a glob pattern,
-    which stands for all that it matches, as in a shell. Nothing is refused here: `InputPlan.open` does that, input by input.
+    which stands for all that it matches, as in a shell. Nothing is refused here: `InputPlan.open` does that, input by
+    input.
 
     Args:
         inputs: as given by the user.

@@ -26,8 +26,9 @@ SUFFIXES = (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".tif", ".tiff")
 class ImagesSource:
     """Pictures, read one at a time; one that cannot be decoded comes as an unreadable frame.
 
-    That a file of a list is not there, or may not be read, is told of as `failure` too. A JPEG's own bytes ride along in `Frame.jpeg`. `Frame.input` is the file's path, `Frame.name` its path relative to
-    the folder, or for a list the file name (relative to the common folder where two share a name).
+    That a file of a list is not there, or may not be read, is told of as `failure` too. A JPEG's own bytes ride along
+    in `Frame.jpeg`. `Frame.input` is the file's path, `Frame.name` its path relative to the folder, or for a list the
+    file name (relative to the common folder where two share a name).
 
     Args:
         paths: the files, in the order they are read.
