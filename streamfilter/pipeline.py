@@ -82,11 +82,16 @@ class Run:
         try:
             source = plan.open()
             events = partial(self._tell, summary)
+            frames = readable = 0
             for frame, decision in self.stream_filter.filter(source, self.stop, on_event=events):
                 self._deliver(frame, decision, summary)
                 self.progress(summary, source)
+                frames, readable = frames + 1, readable + frame.is_readable
         except InputError as error:
             summary.failures.append(str(error))
+            return
+        if frames and not readable and not self.stop.is_set():
+            summary.failures.append(f"{source.name}: no frame of {frames} can be read; fetch or record it again")
 
     def _tell(self, summary: Summary, event: StreamEvent) -> None:
         summary.hear(event)

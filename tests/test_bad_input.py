@@ -226,3 +226,17 @@ def test_broken_picture_in_a_folder_is_counted(tmp_path: Path, model: Path) -> N
     assert done.returncode == 0, done.stderr
     assert [('"reason": "unreadable"' in line) for line in records.read_text().splitlines()] == [False, True, False]
     assert "unreadable 1" in done.stderr
+
+
+def test_an_input_without_one_readable_frame_fails(tmp_path: Path, model: Path) -> None:
+    for index, keep in enumerate((700, 0)):
+        Image.fromarray(np.random.default_rng(index).integers(0, 256, (64, 64, 3), np.uint8)).save(
+            tmp_path / f"{index}.jpg"
+        )
+        (tmp_path / f"{index}.jpg").write_bytes((tmp_path / f"{index}.jpg").read_bytes()[:keep])
+    clip = write_video(tmp_path / "c.mp4", moving_pictures(5))
+    records = tmp_path / "r.jsonl"
+    done = streamfilter("run", tmp_path / "0.jpg", tmp_path / "1.jpg", clip, "--model", model, "--records", records)
+    assert done.returncode == 1
+    assert "0.jpg and 1 more: no frame of 2 can be read" in done.stderr
+    assert len(records.read_text().splitlines()) == 7

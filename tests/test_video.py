@@ -202,6 +202,14 @@ def test_undecodable_packets_become_unreadable_frames_and_the_rest_goes_on(tmp_p
     assert all("cannot be decoded" in frame.problem for frame in frames if not frame.is_readable)
 
 
+def test_packets_that_the_decoders_threads_still_hold_are_counted(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "clip.mp4", noise(30))
+    _damage(path, range(30))
+    frames, _ = read(path)
+    assert len(frames) == 30
+    assert not any(frame.is_readable for frame in frames)
+
+
 def test_decoder_that_only_errs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(video_module, "MAX_ERRORS_IN_A_ROW", 5)
     path = write_video(tmp_path / "clip.mp4", noise(12), codec="mjpeg", pix_fmt="yuvj420p")
@@ -286,6 +294,13 @@ def test_frames_over_the_bound_are_refused_before_decoding(tmp_path: Path, monke
     monkeypatch.setattr(container_module, "MAX_PIXELS", 240 * 320 - 1)
     with pytest.raises(InputError):
         VideoSource(path)
+
+
+def test_frames_of_unknown_size_may_be_over_the_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_video(tmp_path / "clip.mkv", moving_pictures(2), codec="mjpeg", pix_fmt="yuvj420p")
+    monkeypatch.setattr(container_module, "MAX_PIXELS", 128 * 96 - 1)
+    frames, _ = read(path)
+    assert all("frames of more than 12287 pixels are not read" in frame.problem for frame in frames)
 
 
 @pytest.mark.parametrize(("bound", "readable"), [(1_000_000, 3), (2_000_000, 6)])

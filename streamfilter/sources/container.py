@@ -192,3 +192,10 @@ def orientation(native: av.VideoFrame) -> tuple[int, bool]:
 def reason(error: Exception) -> str:
     """FFmpeg's words for an error, without number and file."""
     return getattr(error, "strerror", None) or str(error)
+
+
+def why_undecodable(error: av.FFmpegError, stream: VideoStream) -> str:
+    """FFmpeg's words for a packet that its decoder refuses; it has one word for what is wrong and what is too large."""
+    if stream.codec_context.width:
+        return reason(error)
+    return f"{reason(error)} (of unknown size; frames of more than {MAX_PIXELS} pixels are not read)"

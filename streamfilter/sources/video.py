@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamfilter.frame import Frame
-from streamfilter.sources.container import Colours, describe, open_container, orientation, reason, video_stream
+from streamfilter.sources.container import (
+    Colours,
+    describe,
+    open_container,
+    orientation,
+    reason,
+    video_stream,
+    why_undecodable,
+)
 from streamfilter.sources.endings import is_cut, is_whole_avi
 
 if TYPE_CHECKING:
@@ -155,12 +163,17 @@ class VideoSource:
 
     def _count_error(self, packet: av.Packet[VideoStream] | None, error: av.FFmpegError) -> list[Frame]:
         if packet is None:
-            log.debug("%s: at the end the decoder said: %s", self.name, reason(error))
-            return []
+            return [self._problem(why_undecodable(error, self._stream)) for _ in range(self._packets_held())]
         self._errors_in_a_row += 1
         if self._errors_in_a_row >= MAX_ERRORS_IN_A_ROW:
             self.failure = self._ends_early(f"{self._errors_in_a_row} packets in a row could not be decoded")
-        return [self._problem(reason(error))]
+        return [self._problem(why_undecodable(error, self._stream))]
+
+    def _packets_held(self) -> int:
+        """How many packets the decoder's threads had in hand when it failed at the end; 0 where it cannot be told."""
+        held = self._packets_read - self._index - (self._cut_packet is not None)
+        # With fields or hidden frames there are far more packets than frames.
+        return held if 0 < held <= self._stream.codec_context.thread_count else 0
 
     def _frame(self, native: av.VideoFrame) -> Frame:
         pts_seconds = None if native.pts is None else float(native.pts * self._tick_seconds)
