@@ -7,6 +7,7 @@ import os
 import struct
 import subprocess
 import sys
+import threading
 from fractions import Fraction
 from pathlib import Path
 
@@ -155,6 +156,38 @@ def test_other_cut_files_end_early_too(tmp_path: Path, name: str) -> None:
     assert "ends early after" in failure
 
 
+FRAMED = [
+    ("whole.mpg", "mpeg1video", "yuv420p"),
+    ("whole.vob", "mpeg2video", "yuv420p"),
+    ("whole.mxf", "mpeg2video", "yuv420p"),
+    ("whole.wmv", "wmv2", "yuv420p"),
+    ("whole.ogv", "libvpx", "yuv420p"),
+    ("whole.gif", "gif", "rgb8"),
+    ("whole.y4m", "rawvideo", "yuv420p"),
+]
+
+
+@pytest.mark.parametrize(("name", "codec", "pix_fmt"), FRAMED)
+def test_framing_tells_a_cut_file_from_a_whole_one(tmp_path: Path, name: str, codec: str, pix_fmt: str) -> None:
+    whole = write_video(tmp_path / name, noise(60), codec=codec, pix_fmt=pix_fmt)
+    frames, failure = read(whole)
+    assert (len(frames), failure) == (60, None)
+    for keep in (0.31, 0.53, 0.77):
+        frames, failure = read(cut(whole, keep, tmp_path / f"cut{whole.suffix}"))
+        assert 0 < len(frames) < 60
+        assert "ends early after" in failure, keep
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_named_pipe_is_read_to_its_end_once(tmp_path: Path) -> None:
+    clip = write_video(tmp_path / "clip.ts", moving_pictures(3))
+    os.mkfifo(tmp_path / "pipe.ts")
+    writer = threading.Thread(target=lambda: (tmp_path / "pipe.ts").write_bytes(clip.read_bytes()), daemon=True)
+    writer.start()
+    frames, failure = read(tmp_path / "pipe.ts")
+    assert (len(frames), failure) == (3, None)
+
+
 def test_avi_that_repeats_frames_in_no_bytes_is_whole(tmp_path: Path) -> None:
     times = [0, 1, 2, 5, 6, 9, 14, 15, 16, 19]
     whole = write_video(tmp_path / "whole.avi", noise(len(times)), codec="mpeg4", pts=times)
@@ -252,8 +285,16 @@ def test_cover_picture_of_a_song_is_not_video(tmp_path: Path) -> None:
         container.mux(packet)
         container.mux(audio.encode(frame))
         container.mux(audio.encode())
-    with pytest.raises(InputError, match="holds no video stream"):
+    with pytest.raises(InputError, match=r"holds no video stream \(only audio, a cover picture\)"):
         VideoSource(tmp_path / "song.mp4")
+
+
+def test_a_container_without_streams_is_refused(tmp_path: Path) -> None:
+    header = struct.pack(">I4s20x2I36x9I4x", 108, b"mvhd", 1000, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+    data = struct.pack(">I4s4sI4s", 20, b"ftyp", b"isom", 0, b"isom") + struct.pack(">I4s", 116, b"moov")
+    (tmp_path / "none.mp4").write_bytes(data + header.ljust(108, b"\0"))
+    with pytest.raises(InputError, match="holds no video stream, nor any other"):
+        VideoSource(tmp_path / "none.mp4")
 
 
 def test_unknown_codec_is_refused(tmp_path: Path) -> None:

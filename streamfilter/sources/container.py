@@ -98,8 +98,11 @@ def video_stream(container: InputContainer, name: str) -> VideoStream:
 
     streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
     if not streams:
-        kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
-        raise InputError(f"{name} holds no video stream (only {kinds}); give a file with video")
+        covers = len(container.streams.video)
+        kinds = sorted({stream.type for stream in container.streams if covers == 0 or stream.type != "video"})
+        held = ", ".join([*kinds, *(["a cover picture"] if covers else [])])
+        only = f" (only {held})" if held else ", nor any other"
+        raise InputError(f"{name} holds no video stream{only}; give a file with video")
     stream = streams[0]
     context = stream.codec_context
     if context is None:

@@ -57,6 +57,7 @@ class VideoSource:
         self._packets_read = 0
         self._errors_in_a_row = 0
         self._end_seconds = 0.0
+        self._end_bytes = 0
         self._cut_packet: av.Packet[VideoStream] | None = None
         self._container = open_container(self.name)
         try:
@@ -139,6 +140,7 @@ class VideoSource:
         if not packet.size:
             return []
         self._packets_read += 1
+        self._end_bytes = (packet.pos or 0) + packet.size
         if packet.pts is not None:
             end = (packet.pts + (packet.duration or 0)) * self._tick_seconds
             self._end_seconds = max(self._end_seconds, float(end))
@@ -203,7 +205,7 @@ class VideoSource:
         promised_seconds = _seconds_promised(self._container, self._stream)
         if self._end_seconds < promised_seconds - SHORTFALL_SECONDS:
             return self._ends_early(f"at {self._end_seconds:.2f} s, its header promises {promised_seconds:.2f} s")
-        if is_cut(self.name, self._container.format.name):
+        if is_cut(self.name, self._container.format.name, self._end_bytes):
             return self._ends_early("its last packet is cut short")
         if self._index == 0:
             return f"{self.name} gave no frame at all; fetch or record it again"
@@ -221,6 +223,8 @@ def _packets_promised(container: InputContainer, stream: VideoStream, name: str)
 
 
 def _seconds_promised(container: InputContainer, stream: VideoStream) -> float:
+    if container.format.name == "mxf":
+        return float((stream.duration or 0) * (stream.time_base or 0))
     if "matroska" not in container.format.name:
         return 0.0
     for key, text in stream.metadata.items():
