@@ -236,7 +236,7 @@ class Frame:
         """Whether `native` is to be shown as it is."""
         return self.rotation_degrees % 360 == 0 and not self.is_mirrored
 
-    def upright(self, picture: npt.NDArray[np.uint8]) -> RGB:
+    def upright(self, picture: npt.NDArray[np.generic]) -> RGB:
         """What was made of `native`, turned and mirrored as it is to be seen.
 
         Args:

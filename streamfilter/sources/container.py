@@ -7,7 +7,8 @@ import math
 import os
 import stat
 import struct
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, cast
 
 from streamfilter.address import mask
 from streamfilter.errors import InputError, InputNotFoundError
@@ -17,6 +18,7 @@ from streamfilter.sources.base import MAX_PIXELS, SourceInfo
 if TYPE_CHECKING:
     import av
     from av.container import InputContainer
+    from av.sidedata.sidedata import SideData
     from av.video.stream import VideoStream
 
 log = logging.getLogger(__name__)
@@ -180,7 +182,9 @@ def orientation(native: av.VideoFrame) -> tuple[int, bool]:
 
     try:
         # Of `native.side_data` the frame and its side data would hold each other, and so the memory, for long.
-        matrix = SideDataContainer(native).get("DISPLAYMATRIX")
+        # PyAV's stubs leave out what it is made of.
+        container = cast("Callable[[av.VideoFrame], Mapping[str, SideData]]", SideDataContainer)
+        matrix = container(native).get("DISPLAYMATRIX")
     except ValueError:
         # Side data of a kind that PyAV does not know stands beside it.
         return round(native.rotation / 90) * 90 % 360, False
