@@ -137,7 +137,7 @@ def _is_picture_file(text: str) -> bool:
 
 def _plan_pictures(texts: list[str]) -> InputPlan:
     if len(texts) == 1 and not _has_bytes(texts[0]):
-        return InputPlan(mask(texts[0]), _opener(texts[0]))
+        return InputPlan(mask(texts[0]), _opener(texts[0]), (texts[0],))
     source = partial(ImagesSource, [Path(text) for text in texts])
     return InputPlan(source().name, source, tuple(texts))
 
