@@ -53,7 +53,7 @@ def kit(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_repository_has_the_recipes():
-    assert {path.stem for path in RECIPES} >= {"paper", "large", "default", "resnet18", "accurate"}
+    assert {path.stem for path in RECIPES} >= {"paper", "large", "default", "resnet18", "accurate", "taught"}
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
@@ -98,7 +98,7 @@ def test_mistakes_are_reported_together(tmp_path):
     assert all(line.startswith(f"{path}: ") for line in lines)
     told = [line.removeprefix(f"{path}: ") for line in lines]
     for start in (
-        "[train2] is unknown; known: recipe, labels, train, export, smoke",
+        "[train2] is unknown; known: recipe, labels, lessons, train, export, smoke",
         "recipe.time is missing",
         "labels[1].task is 'segmentation', expected one of classification, detection",
         "labels[1].spilt is unknown; known: out, task,",
@@ -119,6 +119,9 @@ def test_mistakes_are_reported_together(tmp_path):
         ('["labels/dev"]', '["labels/val"]', r"train\.labels names 'labels/val', which no \[\[labels\]\] makes"),
         ('out = "labels/dev"', 'out = "../dev"', r"labels\[1\]\.out is '\.\./dev', expected a folder under"),
         ("[train]", "distortions = 'fog'\n[train]", r"labels\[1\]\.distortions: 'fog': wanted all"),
+        ("[train]", "[[lessons]]\nout = 'labels/dev'\nteacher = 'x'\npictures = 'extra'\n[train]", "two tables have"),
+        ("[train]", "[[lessons]]\nout = 'taught'\npictures = 'extra'\n[train]", r"lessons\[1\]\.teacher is missing"),
+        ("[train]", "[lessons]\n[train]", r"\[\[lessons\]\] is not a list of tables"),
         ("[export]", "[smoke]\nholdout = 2\n[export]", r"\[smoke\] held-back share 2 outside 0-1"),
         ("[export]", "[export", "is not TOML"),
     ],
@@ -182,6 +185,16 @@ def test_a_recipe_can_go_on_from_the_run_of_another(kit, tmp_path):
     assert second.config.input_size < first.config.input_size
 
 
+def test_a_recipe_can_be_taught_by_the_run_of_another(kit, tmp_path):
+    by_name = {path.stem: load_recipe(path) for path in RECIPES}
+    place = Place.of(kit, tmp_path)
+    teacher, student = (train_step(by_name[name], place) for name in ("accurate", "taught"))
+    assert {lesson.job.teacher for lesson in student.lessons} == {teacher.out}
+    assert not teacher.lessons
+    taught = [f"{lesson.job.out}" for lesson in student.lessons]
+    assert list(student.config.labels[-len(taught) :]) == taught
+
+
 @pytest.mark.parametrize("task", ["classification", "detection"])
 def test_a_recipe_can_be_made_for_one_task_alone(task, kit, tmp_path):
     path = next(path for path in RECIPES if path.stem == "default")
@@ -203,13 +216,14 @@ def test_a_recipe_without_labels_of_the_task_cannot(tmp_path):
         load_recipe(path).only("detection")
 
 
-@pytest.mark.parametrize("name", ["large", "default", "accurate", "resnet18"])
-def test_the_small_size_goes_through_to_a_model(name, kit, tmp_path, monkeypatch):
-    path = next(path for path in RECIPES if path.stem == name)
-    options = ["recipe", str(path), "--kit", str(kit), "--work", str(tmp_path), "--smoke"]
-    done = CliRunner().invoke(main, options)
-    assert done.exit_code == 0, (done.output, done.exception)
-    model = next((tmp_path / "smoke" / "models").glob("*.onnx"))
+@pytest.mark.parametrize("names", [["large"], ["default"], ["accurate", "taught"], ["resnet18"]], ids=" then ".join)
+def test_the_small_size_goes_through_to_a_model(names, kit, tmp_path, monkeypatch):
+    for name in names:
+        path = next(path for path in RECIPES if path.stem == name)
+        options = ["recipe", str(path), "--kit", str(kit), "--work", str(tmp_path), "--smoke"]
+        done = CliRunner().invoke(main, options)
+        assert done.exit_code == 0, (done.output, done.exception)
+    model = tmp_path / "smoke" / "models" / load_recipe(path).export.model
     metadata = {entry.key: entry.value for entry in onnx.load(model).metadata_props}
     spec = ModelSpec.from_metadata(metadata, str(model))
     assert spec.tasks == ("classification", "detection")
