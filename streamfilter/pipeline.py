@@ -15,7 +15,7 @@ from streamfilter.filter import StreamFilter
 from streamfilter.frame import Decision, Frame, StreamEvent
 from streamfilter.metrics import Summary
 from streamfilter.sinks import (
-    Ends,
+    Outputs,
     RecordsSink,
     Sink,
     SinkOptions,
@@ -46,10 +46,10 @@ def open_sinks(
         ConfigError: two targets are the same, one would replace an input, or several inputs would end in one video.
         OutputError: a sink cannot be opened; those opened before it are removed again.
     """
-    ends = Ends((), outs, records)
-    if lost := list(clashes([ends])):
+    outputs = Outputs(outs, records)
+    if lost := list(clashes([outputs])):
         raise ConfigError("; ".join(lost))
-    refuse_overwriting([file for plan in plans for file in plan.files], ends.targets)
+    refuse_overwriting([file for plan in plans for file in plan.files], outputs.targets)
     with ExitStack() as undo:
         sinks: list[Sink] = []
         if records is not None:

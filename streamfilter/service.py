@@ -23,7 +23,8 @@ from streamfilter.metrics import Summary
 from streamfilter.monitor import Board, Monitor, new_token
 from streamfilter.profile import Profile
 from streamfilter.serving import Server
-from streamfilter.sinks import Ends, SinkOptions, check_target, clashes
+from streamfilter.sinks import Outputs, SinkOptions, check_target, clashes
+from streamfilter.sources import overwriting
 from streamfilter.stream_config import LiveSettings, StreamConfig, has_streams, names_for, read_streams
 from streamfilter.streams import JOIN_SECONDS, Streams
 from streamfilter.web import is_loopback, parse_listen
@@ -212,7 +213,9 @@ def _mistakes(settings: Settings, configs: Sequence[StreamConfig]) -> Iterator[s
             checks.append((f"stream {config.name}", partial(Profile.read, config.policy["profile"])))
         checks += [(f"stream {config.name}", partial(check_target, target)) for target in config.out]
     yield from _told(checks)
-    yield from clashes([Ends([config.uri], config.out, config.records) for config in configs])
+    outputs = [Outputs(config.out, config.records) for config in configs]
+    yield from clashes(outputs)
+    yield from overwriting([config.uri for config in configs], [name for one in outputs for name in one.targets])
 
 
 def _check_rules(stream_filter: StreamFilter, configs: Sequence[StreamConfig]) -> None:

@@ -17,9 +17,9 @@ from streamfilter.errors import ConfigError, OutputError
 from streamfilter.frame import Decision, Frame, Reason
 from streamfilter.sinks import (
     CallbackSink,
-    Ends,
     ImagesSink,
     MjpegSink,
+    Outputs,
     RecordsLog,
     RecordsSink,
     Sink,
@@ -286,13 +286,9 @@ def test_an_error_in_the_consumer_reaches_the_caller_unchanged():
 
 def test_streams_may_share_what_names_them_and_nothing_else(tmp_path: Path) -> None:
     shared = ["http://joe:hush@h/hook", "mqtt://h/cams", f"{tmp_path}/", "-"]
-    assert not list(clashes([Ends(["rtsp://a/x"], shared, None), Ends(["rtsp://b/x"], shared, None)]))
+    assert not list(clashes([Outputs(shared, None), Outputs(shared, None)]))
     alone = [str(tmp_path / "a.mp4"), str(tmp_path / "b.jsonl"), "rtsp://joe:hush@h/x"]
-    first, second = Ends(["rtsp://a/x"], alone, "c"), Ends(["rtsp://b/x"], alone, "c")
-    told = list(clashes([first, second]))
+    told = list(clashes([Outputs(alone, "c"), Outputs(alone, "c")]))
     assert [line.rpartition("/")[2] for line in told] == ["a.mp4", "b.jsonl", "x", "the same output is named twice: c"]
     assert "hush" not in "".join(told)
-    assert list(clashes([Ends(["-"], ["-"], "-")])) == ["the same output is named twice: -"]
-    assert list(clashes([Ends(["-"], ["-"], None), Ends(["x.mp4"], ["y.mp4"], None), Ends([], ["./x.mp4"], None)])) == [
-        "./x.mp4 is an input and an output; write somewhere else"
-    ]
+    assert list(clashes([Outputs(["-"], "-")])) == ["the same output is named twice: -"]

@@ -23,6 +23,7 @@ from streamfilter.sources import (
     VideoSource,
     open_source,
     open_sources,
+    overwriting,
     plan_inputs,
 )
 from tests.media import bomb_png, jpeg_bytes, moving_pictures, write_video
@@ -328,3 +329,12 @@ def test_a_locked_folder_in_a_folder_stops_no_other(tmp_path: Path, bound_by_per
     assert problems.count("None") == COUNT - 1
     assert "cannot be read: Permission denied" in problems
     assert failure == f"cannot list {folder / 'locked'} (Permission denied), check its permissions"
+
+
+def test_an_output_that_is_an_input_is_told_however_it_is_written() -> None:
+    address = "rtsp://joe:hush@h/a"
+    told = list(overwriting(["-", "x.mp4", address], ["-", "./x.mp4", address, "y.mp4"]))
+    assert told == [
+        "rtsp://***@h/a is an input and an output; write somewhere else",
+        "./x.mp4 is an input and an output; write somewhere else",
+    ]

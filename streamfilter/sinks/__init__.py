@@ -6,7 +6,7 @@ from pathlib import Path
 
 from streamfilter.errors import OutputError
 from streamfilter.sinks._base import Sink, SinkOptions
-from streamfilter.sinks._targets import Ends, check_target, clashes, kind_of
+from streamfilter.sinks._targets import Outputs, check_target, clashes, kind_of
 from streamfilter.sinks._whole import standard_output
 from streamfilter.sinks.callback import CallbackSink
 from streamfilter.sinks.images import ImagesSink
@@ -19,10 +19,10 @@ from streamfilter.sinks.webhook import WebhookSink
 
 __all__ = [
     "CallbackSink",
-    "Ends",
     "ImagesSink",
     "MjpegSink",
     "MqttSink",
+    "Outputs",
     "RecordsLog",
     "RecordsSink",
     "RtspSink",

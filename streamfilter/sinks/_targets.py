@@ -25,10 +25,9 @@ SHARED: tuple[Kind, ...] = ("standard output", "web", "mqtt", "pictures")
 
 
 @dataclass(frozen=True)
-class Ends:
-    """What a stream, or a run, reads and writes."""
+class Outputs:
+    """Where a stream, or a run, writes."""
 
-    inputs: Sequence[str]
     outs: Sequence[str]
     """Targets as for `open_sink`."""
     records: str | None
@@ -82,9 +81,8 @@ def check_target(target: str) -> None:
             Broker.of(target)
 
 
-def clashes(streams: Sequence[Ends]) -> Iterator[str]:
-    """What would be lost because outputs are one and the same, or replace an input; a line for each."""
-    inputs = {_place(text) for stream in streams for text in stream.inputs if text != "-"}
+def clashes(streams: Sequence[Outputs]) -> Iterator[str]:
+    """What would be lost because outputs are one and the same; a line for each."""
     seen: set[str] = set()
     told: set[str] = set()
     for stream in streams:
@@ -95,13 +93,11 @@ def clashes(streams: Sequence[Ends]) -> Iterator[str]:
             if is_twice and place not in told:
                 told.add(place)
                 yield f"the same output is named twice: {mask(target)}"
-            if place in inputs:
-                yield f"{mask(target)} is an input and an output; write somewhere else"
             own.add(place)
         seen |= own
 
 
-def _is_shared(target: str, stream: Ends) -> bool:
+def _is_shared(target: str, stream: Outputs) -> bool:
     if target == stream.records:
         return target == "-"
     try:

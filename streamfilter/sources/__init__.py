@@ -18,7 +18,7 @@ from streamfilter.sources.connection import SCHEMES, is_live_address
 from streamfilter.sources.images import ImagesSource, looks_like_picture, natural_key
 from streamfilter.sources.live import LiveSource
 from streamfilter.sources.mjpeg import MjpegSource, open_stdin
-from streamfilter.sources.overwriting import refuse_overwriting
+from streamfilter.sources.overwriting import overwriting, refuse_overwriting
 from streamfilter.sources.video import VideoSource
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "is_live_address",
     "open_source",
     "open_sources",
+    "overwriting",
     "plan_inputs",
     "refuse_overwriting",
 ]
