@@ -219,7 +219,9 @@ def test_a_fault_of_the_application_is_logged_and_told_as_such(caplog, capfd):
     assert capfd.readouterr().err == ""
 
 
-@pytest.mark.parametrize(("path", "status"), [("/healthz", "200 OK"), ("/metrics", "200 OK"), ("/x", "404 Not Found")])
+@pytest.mark.parametrize(
+    ("path", "status"), [("/healthz", "503 Service Unavailable"), ("/metrics", "200 OK"), ("/x", "404 Not Found")]
+)
 def test_head_is_get_without_the_body(path, status):
     with Server(lambda: [], 0) as server:
         told, headers, body = answer_to(server, "GET", path)
