@@ -11,6 +11,7 @@ import sys
 import termios
 import threading
 import time
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,18 @@ COMMAND = [sys.executable, "-m", "streamfilter"]
 
 def grey(value: int) -> np.ndarray:
     return np.full((96, 128, 3), value, np.uint8)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def signals_as_in_a_terminal() -> Iterator[None]:
+    """Tests that run in the background may inherit that SIGINT and SIGHUP are ignored, and would hand that on."""
+    before = {
+        number: signal.signal(number, handler)
+        for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL))
+    }
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture
