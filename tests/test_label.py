@@ -14,6 +14,7 @@ from streamfilter.errors import ConfigError, OutputError
 from tests.labelling import QUALITIES, detection_job, job, make_folder
 from tests.tiny_networks import colour_classifier
 from trainer import label as label_room
+from trainer import parts as parts_room
 from trainer.__main__ import main
 from trainer.augment import augment
 from trainer.label import label
@@ -157,7 +158,7 @@ def interrupt_after(monkeypatch, pictures: int) -> list[str]:
 
 def test_an_interrupted_run_goes_on_where_it_stopped(folder, monkeypatch):
     label(job(folder, out=folder / "whole"))
-    monkeypatch.setattr(label_room, "PICTURES_PER_PART", 2)
+    monkeypatch.setattr(parts_room, "PICTURES_PER_PART", 2)
     with monkeypatch.context() as patch:
         interrupt_after(patch, 5)
         with pytest.raises(KeyboardInterrupt):
@@ -182,7 +183,7 @@ def test_a_finished_table_is_not_made_again(folder, monkeypatch):
 
 @pytest.mark.parametrize("finished", [True, False])
 def test_other_settings_in_the_same_folder_are_refused(folder, monkeypatch, finished):
-    monkeypatch.setattr(label_room, "PICTURES_PER_PART", 2)
+    monkeypatch.setattr(parts_room, "PICTURES_PER_PART", 2)
     if finished:
         label(job(folder))
     else:

@@ -15,6 +15,7 @@ from streamfilter.errors import ConfigError, InputError, InputNotFoundError, Mod
 from tests.labelled import QUALITIES, write_labels
 from tests.models import brightness_model
 from tests.tiny_networks import colour_classifier
+from trainer import parts as parts_room
 from trainer import score as score_room
 from trainer.__main__ import main
 from trainer.parts import Parts
@@ -112,7 +113,7 @@ def test_augmented_rows_are_left_out(labels: Path) -> None:
 def test_goes_on_where_it_was_interrupted(labels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = ScoreJob((labels,), tmp_path / "whole.parquet", rivals=("bits_per_pixel",), workers=1)
     score(whole)
-    monkeypatch.setattr(score_room, "PICTURES_PER_PART", 1)
+    monkeypatch.setattr(parts_room, "PICTURES_PER_PART", 1)
     job = job_of(labels, rivals=("bits_per_pixel",), workers=1)
     write = Parts.write
 

@@ -73,7 +73,7 @@ def test_a_taught_table_holds_what_the_teacher_says(job, teacher):
 def test_a_stopped_table_goes_on(job, tmp_path, monkeypatch):
     teach(job)
     whole = read_taught(job.out / "taught.parquet")
-    monkeypatch.setattr("trainer.teach.PICTURES_PER_PART", 5)
+    monkeypatch.setattr("trainer.parts.PICTURES_PER_PART", 5)
     seen: list[Path] = []
 
     def stopped(path: Path) -> object:

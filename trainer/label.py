@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +18,13 @@ from streamfilter.distort import JPEG_QUALITIES, Distortion, parse
 from streamfilter.errors import ConfigError, PictureError
 from streamfilter.spec import TASKS
 from trainer.networks import Network, load_network
-from trainer.outcomes import Row, in_order, progress, rows_of
+from trainer.outcomes import Row, rows_of
 from trainer.parts import Parts
-from trainer.pictures import Item, list_items, read_picture
+from trainer.pictures import Item, identity, list_items, read_picture, select
 from trainer.relabel import augment_item, relabel
 from trainer.tables import metadata_of, read_table, schema
 from trainer.versions import kinds_of, seeds_of, versions_of
 
-PICTURES_PER_PART = 25
 REFERENCES = ("truth", "pristine")
 CREATED_BY = "streamfilter trainer, label table 1"
 
@@ -82,7 +79,8 @@ def label(job: LabelJob, show_progress: bool = False) -> list[str]:
         ConfigError: the job is contradictory, or `out` holds labels made with other settings.
         OutputError: the table cannot be written.
     """
-    items = _select(list_items(job.images, job.truth, job.task, job.reference == "pristine"), job)
+    known = list_items(job.images, job.truth, job.task, job.reference == "pristine")
+    items = select(known, job.split, job.limit)
     networks = _load_networks(job)
     settings = _settings(job, items, networks)
     parts = Parts(job.out, job.task, settings)
@@ -90,19 +88,10 @@ def label(job: LabelJob, show_progress: bool = False) -> list[str]:
     if parts.table.exists():
         logger.info("%s is complete, nothing to do", parts.table)
         return list(metadata_of(read_table(parts.table))["skipped"])
-    chunks = [items[start : start + PICTURES_PER_PART] for start in range(0, len(items), PICTURES_PER_PART)]
-    _write_parts(job, parts, chunks, networks, show_progress)
-    skipped = [line for index in range(len(chunks)) for line in metadata_of(parts.rows(index))["skipped"]]
-    parts.merge(len(chunks), schema(job.task, _metadata(job, networks, settings, skipped)))
+    ask, part_schema = partial(_rows, job, networks), partial(_part_schema, job.task)
+    count, skipped = parts.fill(items, ask, part_schema, job.workers, show_progress)
+    parts.merge(count, schema(job.task, _metadata(job, networks, settings, skipped)))
     return skipped
-
-
-def _select(items: list[Item], job: LabelJob) -> list[Item]:
-    chosen = [item for item in items if job.split is None or item.split == job.split]
-    if not chosen:
-        splits = sorted({item.split for item in items} - {""})
-        raise ConfigError(f"no picture has the split {job.split!r}; known: {', '.join(splits) or 'none'}")
-    return list(islice(chosen, job.limit))
 
 
 def _load_networks(job: LabelJob) -> list[Network]:
@@ -114,7 +103,6 @@ def _load_networks(job: LabelJob) -> list[Network]:
 
 
 def _settings(job: LabelJob, items: Sequence[Item], networks: Sequence[Network]) -> dict[str, Any]:
-    pictures = hashlib.sha256("\n".join(item.picture for item in items).encode()).hexdigest()
     return {
         "reference": job.reference,
         "sample": job.sample,
@@ -128,7 +116,7 @@ def _settings(job: LabelJob, items: Sequence[Item], networks: Sequence[Network])
         else [[distortion.kind, distortion.strength] for distortion in job.distortions],
         "split": job.split,
         "limit": job.limit,
-        "pictures": [len(items), pictures],
+        "pictures": identity(items),
     }
 
 
@@ -150,42 +138,21 @@ def _metadata(
     }
 
 
-def _write_parts(
-    job: LabelJob, parts: Parts, chunks: Sequence[Sequence[Item]], networks: Sequence[Network], show_progress: bool
-) -> None:
-    left = [index for index in range(len(chunks)) if not parts.has(index)]
-    done = sum(len(chunk) for index, chunk in enumerate(chunks) if index not in set(left))
-
-    def ask(item: Item) -> list[Row] | PictureError:
-        try:
-            rgb, content_hash = read_picture(job.images / item.picture)
-        except PictureError as error:
-            return error
-        rows = []
-        for seed in seeds_of(job.augmented, content_hash):
-            shown = augment_item(item, rgb, seed) if seed else (item, rgb)
-            rows += rows_of(
-                *shown, content_hash, versions_of(job.distortions, job.sample, content_hash, seed), networks, seed
-            )
-        return rows
-
-    items = (item for index in left for item in chunks[index])
-    total = sum(map(len, chunks))
-    with closing(in_order(ask, items, job.workers)) as answers:
-        shown = iter(progress(answers, job.task, total, done, show_progress))
-        for index in left:
-            parts.write(index, _part(job.task, islice(shown, len(chunks[index]))))
+def _rows(job: LabelJob, networks: Sequence[Network], item: Item) -> list[Row] | PictureError:
+    try:
+        rgb, content_hash = read_picture(job.images / item.picture)
+    except PictureError as error:
+        return error
+    rows = []
+    for seed in seeds_of(job.augmented, content_hash):
+        shown = augment_item(item, rgb, seed) if seed else (item, rgb)
+        versions = versions_of(job.distortions, job.sample, content_hash, seed)
+        rows += rows_of(*shown, content_hash, versions, networks, seed)
+    return rows
 
 
-def _part(task: str, answers: Iterable[list[Row] | PictureError]) -> pa.Table:
-    rows: list[Row] = []
-    skipped: list[str] = []
-    for answer in answers:
-        if isinstance(answer, PictureError):
-            skipped.append(str(answer))
-        else:
-            rows.extend(answer)
-    return pa.Table.from_pylist(rows, schema=schema(task, {"task": task, "skipped": skipped}))
+def _part_schema(task: str, skipped: list[str]) -> pa.Schema:
+    return schema(task, {"task": task, "skipped": skipped})
 
 
 def distortions_option(context: click.Context, option: click.Parameter, text: str) -> tuple[Distortion, ...]:

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from streamfilter.errors import ConfigError, InputError, OutputError
-from trainer.tables import metadata_of
+from streamfilter.errors import ConfigError, InputError, OutputError, PictureError
+from trainer.outcomes import in_order, progress
+from trainer.tables import METADATA_KEY, metadata_of
 
+PICTURES_PER_PART = 25
 ROWS_PER_GROUP = 20_000
 LATER_SETTINGS = {"reference": "truth", "sample": None, "augmented": 0}
 """What tables that were begun before there were these settings meant."""
+
+Row = dict[str, Any]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -97,6 +104,40 @@ class Parts:
         except (pa.ArrowException, OSError) as error:
             raise InputError(f"{self._part(index)} cannot be read ({error}): remove it and run again") from error
 
+    def fill(
+        self,
+        items: Sequence[T],
+        ask: Callable[[T], list[Row] | PictureError],
+        schema: Callable[[list[str]], pa.Schema],
+        workers: int,
+        show_progress: bool = False,
+    ) -> tuple[int, list[str]]:
+        """Make the parts that are missing.
+
+        Args:
+            items: what the table is about, `PICTURES_PER_PART` of them a part.
+            ask: the rows of one, or why it has none; called in threads.
+            schema: of a part, by the lines of those that have none.
+            workers: asked at once.
+            show_progress: whether to draw a bar on standard error.
+
+        Returns:
+            How many parts there are, and a line for each item without rows.
+
+        Raises:
+            InputError: a part of an earlier run cannot be read.
+            OutputError: a part cannot be written.
+        """
+        chunks = [items[start : start + PICTURES_PER_PART] for start in range(0, len(items), PICTURES_PER_PART)]
+        left = [index for index in range(len(chunks)) if not self.has(index)]
+        missing = [item for index in left for item in chunks[index]]
+        with closing(in_order(ask, missing, workers)) as answers:
+            shown = iter(progress(answers, self.task, len(items), len(items) - len(missing), show_progress))
+            for index in left:
+                self.write(index, _table(islice(shown, len(chunks[index])), schema))
+        notes = (self.rows(index).schema.metadata[METADATA_KEY] for index in range(len(chunks)))
+        return len(chunks), [line for note in notes for line in json.loads(note)["skipped"]]
+
     def merge(self, count: int, schema: pa.Schema) -> None:
         """Join parts 0 to `count` - 1 into the table, then remove them.
 
@@ -126,6 +167,17 @@ class Parts:
 
     def _part(self, index: int) -> Path:
         return self.folder / f"{index:05d}.parquet"
+
+
+def _table(answers: Iterable[list[Row] | PictureError], schema: Callable[[list[str]], pa.Schema]) -> pa.Table:
+    rows: list[Row] = []
+    skipped: list[str] = []
+    for answer in answers:
+        if isinstance(answer, PictureError):
+            skipped.append(str(answer))
+        else:
+            rows.extend(answer)
+    return pa.Table.from_pylist(rows, schema=schema(skipped))
 
 
 def write_beside(path: Path, data: bytes) -> None:

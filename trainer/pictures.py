@@ -8,6 +8,7 @@ import json
 import os
 import re
 import struct
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from streamfilter.errors import InputError, InputNotFoundError, PictureError
+from streamfilter.errors import ConfigError, InputError, InputNotFoundError, PictureError
 from streamfilter.frame import RGB
 from trainer.utility import Objects
 
@@ -113,6 +114,25 @@ def list_items(images: Path, truth: Path | None, task: str, pristine: bool = Fal
     if not items:
         raise InputError(f"no pictures in {truth or images}; wanted {', '.join(SUFFIXES)}")
     return items
+
+
+def select(items: Iterable[Item], split: str | None, limit: int | None) -> list[Item]:
+    """The items of a split, at most so many.
+
+    Raises:
+        ConfigError: no item has that split.
+    """
+    known = list(items)
+    chosen = [item for item in known if split is None or item.split == split]
+    if not chosen:
+        splits = sorted({item.split for item in known} - {""})
+        raise ConfigError(f"no picture has the split {split!r}; known: {', '.join(splits) or 'none'}")
+    return chosen[:limit]
+
+
+def identity(items: Sequence[Item]) -> list[object]:
+    """How many and which, as JSON values."""
+    return [len(items), hashlib.sha256("\n".join(item.picture for item in items).encode()).hexdigest()]
 
 
 def _walk(images: Path) -> list[str]:

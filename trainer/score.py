@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ import pyarrow as pa
 
 from streamfilter.distort import apply
 from streamfilter.errors import ConfigError, InputError, PictureError
-from trainer.outcomes import in_order, progress
 from trainer.parts import Parts
 from trainer.pictures import read_picture
 from trainer.rivals import RIVALS, Case, Classifier
@@ -26,7 +24,6 @@ from trainer.score_table import KEYS, read_scores
 from trainer.tables import METADATA_KEY
 from trainer.utility_model import UtilityModel
 
-PICTURES_PER_PART = 25
 CREATED_BY = "streamfilter trainer, score table 1"
 SUFFIX = ".parquet"
 Row = dict[str, Any]
@@ -94,11 +91,10 @@ def score(job: ScoreJob, show_progress: bool = False) -> list[str]:
     if parts.table.exists():
         return _finished(parts)
     parts.open()
-    chunks = [sources[start : start + PICTURES_PER_PART] for start in range(0, len(sources), PICTURES_PER_PART)]
     columns = [name for scorer in scorers for name in scorer.columns]
-    _write_parts(job, parts, chunks, scorers, show_progress)
-    skipped = [line for index in range(len(chunks)) for line in _metadata(parts.rows(index).schema)["skipped"]]
-    parts.merge(len(chunks), _schema(columns, {"settings": settings, "skipped": skipped, "created_by": CREATED_BY}))
+    part_schema = partial(_part_schema, columns)
+    count, skipped = parts.fill(sources, partial(_rows_or_why, scorers), part_schema, job.workers, show_progress)
+    parts.merge(count, _schema(columns, {"settings": settings, "skipped": skipped, "created_by": CREATED_BY}))
     return skipped
 
 
@@ -154,25 +150,15 @@ def _schema(columns: Sequence[str], metadata: dict[str, Any]) -> pa.Schema:
     return pa.schema(fields, metadata={METADATA_KEY: json.dumps(metadata)})
 
 
-def _write_parts(
-    job: ScoreJob, parts: Parts, chunks: Sequence[Sequence[Source]], scorers: Sequence[Scorer], show_progress: bool
-) -> None:
-    left = [index for index in range(len(chunks)) if not parts.has(index)]
-    total = sum(map(len, chunks))
-    done = total - sum(len(chunks[index]) for index in left)
-    columns = [name for scorer in scorers for name in scorer.columns]
+def _part_schema(columns: Sequence[str], skipped: list[str]) -> pa.Schema:
+    return _schema(columns, {"skipped": skipped})
 
-    def ask(source: Source) -> list[Row] | PictureError:
-        try:
-            return _rows_of(source, scorers)
-        except PictureError as error:
-            return error
 
-    sources = (source for index in left for source in chunks[index])
-    with closing(in_order(ask, sources, job.workers)) as answers:
-        shown = iter(progress(answers, "score", total, done, show_progress))
-        for index in left:
-            parts.write(index, _part(columns, islice(shown, len(chunks[index]))))
+def _rows_or_why(scorers: Sequence[Scorer], source: Source) -> list[Row] | PictureError:
+    try:
+        return _rows_of(source, scorers)
+    except PictureError as error:
+        return error
 
 
 def _rows_of(source: Source, scorers: Sequence[Scorer]) -> list[Row]:
@@ -190,17 +176,6 @@ def _rows_of(source: Source, scorers: Sequence[Scorer]) -> list[Row]:
             raise PictureError(f"{path}: {error}") from error
         rows.append({**keys, "distortion": distortion.kind, "strength": distortion.strength, **scores})
     return rows
-
-
-def _part(columns: Sequence[str], answers: Iterable[list[Row] | PictureError]) -> pa.Table:
-    rows: list[Row] = []
-    skipped: list[str] = []
-    for answer in answers:
-        if isinstance(answer, PictureError):
-            skipped.append(str(answer))
-        else:
-            rows.extend(answer)
-    return pa.Table.from_pylist(rows, schema=_schema(columns, {"skipped": skipped}))
 
 
 @click.command("score")

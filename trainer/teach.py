@@ -5,15 +5,13 @@ Knowledge distillation: a network that learns from the table hears the teacher's
 
 from __future__ import annotations
 
-import hashlib
 import io
 import logging
 import os
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,16 +31,14 @@ from streamfilter.spec import input_hw
 from trainer.augment import augment
 from trainer.label import distortions_option
 from trainer.models import UtilityNet, load
-from trainer.outcomes import in_order, progress
 from trainer.parts import Parts
-from trainer.pictures import Item, list_items, read_picture
+from trainer.pictures import Item, identity, list_items, read_picture, select
 from trainer.rivals.sessions import Session
 from trainer.runs import RunFolder
 from trainer.tables import TAUGHT, metadata_of
-from trainer.taught import read_taught, taught_schema
+from trainer.taught import column, read_taught, taught_schema
 from trainer.versions import kinds_of, seeds_of, versions_of
 
-PICTURES_PER_PART = 25
 CREATED_BY = "streamfilter trainer, taught table 1"
 OPSET = 18
 
@@ -140,7 +136,8 @@ def teach(job: TeachJob, show_progress: bool = False) -> list[str]:
         ConfigError: the job is contradictory, or `out` holds a table made with other settings.
         OutputError: the table cannot be written.
     """
-    items = _select(job)
+    known = list_items(job.images, job.truth, "classification", pristine=True)
+    items = select(known, job.split, job.limit)
     teacher = Teacher(job.teacher)
     settings = _settings(job, items)
     parts = Parts(job.out, TAUGHT, settings)
@@ -148,21 +145,11 @@ def teach(job: TeachJob, show_progress: bool = False) -> list[str]:
     if parts.table.exists():
         logger.info("%s is complete, nothing to do", parts.table)
         return list(metadata_of(read_taught(parts.table))["skipped"])
-    chunks = [items[start : start + PICTURES_PER_PART] for start in range(0, len(items), PICTURES_PER_PART)]
-    _write_parts(job, parts, chunks, teacher, show_progress)
-    skipped = [line for index in range(len(chunks)) for line in metadata_of(parts.rows(index))["skipped"]]
+    ask, part_schema = partial(_rows, job, teacher), partial(_part_schema, teacher)
+    count, skipped = parts.fill(items, ask, part_schema, job.workers, show_progress)
     metadata = _metadata(job, teacher, settings, skipped)
-    parts.merge(len(chunks), taught_schema(teacher.networks, metadata))
+    parts.merge(count, taught_schema(teacher.networks, metadata))
     return skipped
-
-
-def _select(job: TeachJob) -> list[Item]:
-    items = list_items(job.images, job.truth, "classification", pristine=True)
-    chosen = [item for item in items if job.split is None or item.split == job.split]
-    if not chosen:
-        known = ", ".join(sorted({item.split for item in items} - {""})) or "none"
-        raise ConfigError(f"no picture has the split {job.split!r}; known: {known}")
-    return list(islice(chosen, job.limit))
 
 
 def _settings(job: TeachJob, items: Sequence[Item]) -> dict[str, Any]:
@@ -175,7 +162,7 @@ def _settings(job: TeachJob, items: Sequence[Item]) -> dict[str, Any]:
         "augmented": job.augmented,
         "split": job.split,
         "limit": job.limit,
-        "pictures": [len(items), hashlib.sha256("\n".join(item.picture for item in items).encode()).hexdigest()],
+        "pictures": identity(items),
     }
 
 
@@ -195,47 +182,26 @@ def _metadata(job: TeachJob, teacher: Teacher, settings: Mapping[str, Any], skip
     }
 
 
-def _write_parts(
-    job: TeachJob, parts: Parts, chunks: Sequence[Sequence[Item]], teacher: Teacher, show_progress: bool
-) -> None:
-    left = [index for index in range(len(chunks)) if not parts.has(index)]
-    done = sum(len(chunk) for index, chunk in enumerate(chunks) if index not in set(left))
-
-    def ask(item: Item) -> list[dict[str, Any]] | PictureError:
-        try:
-            rgb, content_hash = read_picture(job.images / item.picture)
-        except PictureError as error:
-            return error
-        rows = []
-        for seed in seeds_of(job.augmented, content_hash):
-            shown = augment(rgb, seed)[0]
-            versions = versions_of(job.distortions, job.sample, content_hash, seed)
-            confidences = teacher([apply(shown, version) for version in versions])
-            common = {"picture": item.picture, "content_hash": content_hash, "split": item.split, "augmentation": seed}
-            for version, answers in zip(versions, confidences, strict=True):
-                distortion = {"distortion": version.kind, "strength": version.strength}
-                named = {
-                    f"phi_{task}_{name}": float(x) for (task, name), x in zip(teacher.networks, answers, strict=True)
-                }
-                rows.append({**common, **distortion, **named})
-        return rows
-
-    items = (item for index in left for item in chunks[index])
-    with closing(in_order(ask, items, job.workers)) as answers:
-        shown = iter(progress(answers, "teach", sum(map(len, chunks)), done, show_progress))
-        for index in left:
-            parts.write(index, _part(teacher, islice(shown, len(chunks[index]))))
+def _rows(job: TeachJob, teacher: Teacher, item: Item) -> list[dict[str, Any]] | PictureError:
+    try:
+        rgb, content_hash = read_picture(job.images / item.picture)
+    except PictureError as error:
+        return error
+    names = [column(task, name) for task, name in teacher.networks]
+    rows = []
+    for seed in seeds_of(job.augmented, content_hash):
+        shown = augment(rgb, seed)[0]
+        versions = versions_of(job.distortions, job.sample, content_hash, seed)
+        confidences = teacher([apply(shown, version) for version in versions]).tolist()
+        common = {"picture": item.picture, "content_hash": content_hash, "split": item.split, "augmentation": seed}
+        for version, answers in zip(versions, confidences, strict=True):
+            distortion = {"distortion": version.kind, "strength": version.strength}
+            rows.append({**common, **distortion, **dict(zip(names, answers, strict=True))})
+    return rows
 
 
-def _part(teacher: Teacher, answers: Iterable[list[dict[str, Any]] | PictureError]) -> pa.Table:
-    rows: list[dict[str, Any]] = []
-    skipped: list[str] = []
-    for answer in answers:
-        if isinstance(answer, PictureError):
-            skipped.append(str(answer))
-        else:
-            rows.extend(answer)
-    return pa.Table.from_pylist(rows, schema=taught_schema(teacher.networks, {"task": TAUGHT, "skipped": skipped}))
+def _part_schema(teacher: Teacher, skipped: list[str]) -> pa.Schema:
+    return taught_schema(teacher.networks, {"task": TAUGHT, "skipped": skipped})
 
 
 @click.command("teach")
