@@ -6,10 +6,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from functools import partial
+from collections.abc import Callable, Sequence
 
 from streamfilter.address import mask
 from streamfilter.canary_monitor import CanaryMonitor
@@ -17,6 +14,7 @@ from streamfilter.errors import ConfigError, StreamFilterError
 from streamfilter.filter import StreamFilter
 from streamfilter.frame import Decision, Frame, StreamEvent
 from streamfilter.metrics import StreamMeter, StreamStatus, Summary, Watcher
+from streamfilter.replacing import replace
 from streamfilter.sinks import Sink, SinkOptions
 from streamfilter.sources import Source
 from streamfilter.stream import Leaving, Stream, log_event, open_ends, open_stream_source
@@ -138,47 +136,21 @@ class Streams:
         Returns:
             A line for each stream that could not be started, changed or finished.
         """
-        wanted = {config.name: config for config in configs}
-        problems: dict[str, str] = {}
         running = {stream.config.name: stream.config for stream in self._snapshot()}
-        changed: dict[str, Source] = {}
-        for name, config in wanted.items():
-            if name in running and running[name] != config:
-                problems.update(self._trying(name, partial(self._prepare, config, changed)))
-        # All of them before any starts: an output may pass from one to another.
-        ended = [name for name in running if name not in wanted or name in changed]
-        with ThreadPoolExecutor(max(1, len(ended)), "end of a stream") as ending:
-            for told in ending.map(lambda name: self._trying(name, partial(self.remove, name)), ended):
-                problems.update(told)
-        for name, config in wanted.items():
-            if name in changed:
-                problems.update(self._trying(name, partial(self._follow, running[name], config, changed[name])))
-            elif name not in running:
-                problems.update(self._trying(name, partial(self.add, config)))
+        problems = replace(self, running, configs, self._prepare)
+        for name, line in problems.items():
+            self._tell(StreamEvent(name, "failed", line))
         return problems
 
-    def _prepare(self, config: StreamConfig, sources: dict[str, Source]) -> None:
-        """Open what a changed stream is read from, once its settings are known to fit the model.
+    def _prepare(self, config: StreamConfig) -> Source:
+        """What a changed stream is read from, opened once its settings are known to fit the model.
 
         Raises:
             ConfigError: they do not.
             InputError: a file cannot be opened.
         """
         self.stream_filter.rules(config.live, **config.policy)
-        sources[config.name] = open_stream_source(config, self._hear)
-
-    def _follow(self, before: StreamConfig, config: StreamConfig, source: Source) -> None:
-        """Start a changed stream; where that fails the one before it goes on.
-
-        Raises:
-            StreamFilterError: an output cannot be opened.
-        """
-        try:
-            self.add(config, source=source)
-        except StreamFilterError:
-            with suppress(StreamFilterError):
-                self.add(before)
-            raise
+        return open_stream_source(config, self._hear)
 
     def run(
         self, stop: threading.Event, tick: Callable[[], object] = lambda: None, *, waits_for_more: bool = False
@@ -355,14 +327,6 @@ class Streams:
                 is_first, self._has_listener_raised = not self._has_listener_raised, True
             if is_first:
                 log.exception("on_event raised at %r of %s; it is not told again", event.kind, event.stream)
-
-    def _trying(self, name: str, action: Callable[[], object]) -> Mapping[str, str]:
-        try:
-            action()
-        except StreamFilterError as error:
-            self._tell(StreamEvent(name, "failed", str(error)))
-            return {name: str(error)}
-        return {}
 
     def _named(self, name: str) -> Stream:
         if (stream := self._streams.get(name)) is None:

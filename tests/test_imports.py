@@ -26,7 +26,7 @@ LAYERS = (
         "sinks",
         "sources",
     },
-    {"buffer", "canary_monitor", "causes", "delivery", "monitor", "reuse", "scorer", "serving", "stages"},
+    {"buffer", "canary_monitor", "causes", "delivery", "monitor", "replacing", "reuse", "scorer", "serving", "stages"},
     {"diagnosis"},
     {"batch"},
     {"filter"},
