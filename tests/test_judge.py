@@ -137,6 +137,31 @@ def test_a_head_for_one_network_judges_its_row(folder: Path, tmp_path: Path) -> 
     assert rows["best single network"]["scorers"]["ours"]["balanced_accuracy"] == 1
 
 
+def test_the_point_that_divides_even_classes_comes_from_other_pictures(folder: Path, tmp_path: Path) -> None:
+    def low(task: str, source: int, quality: float | None) -> float:
+        return 0.3 if survives(source, quality, 0) and survives(source, quality, 1) else 0.1
+
+    columns = {"ours:classification": low, "ours:detection": low}
+    scores = write_scores(tmp_path / "scores.parquet", **columns)
+    others = write_scores(tmp_path / "others.parquet", range(3), **columns)
+    for task in ("classification", "detection"):
+        write_labels(tmp_path / "judging", task, range(3, 6))
+    even = {"labels": (tmp_path / "judging",), "even_labels": (folder / "test",), "even_scores": (others,)}
+    text = judge(request(folder, "networks", tmp_path, scores=(scores,), **even))
+    assert "| ours % at 0.5 | even % (from) | best % (from) |" in text
+    assert "9 and 9 rows of pictures" in text
+    ours = figures(tmp_path, "networks")["detection"]["all networks together"]["scorers"]["ours"]
+    assert ours["balanced_accuracy"] == 0.5
+    assert ours["even"]["balanced_accuracy"] == 1
+    assert 0.1 < ours["even"]["threshold"] < 0.3
+    with pytest.raises(InputError, match=r"3 pictures of --even-labels are among those that judge"):
+        judge(request(folder, "networks", tmp_path, **{**even, "even_scores": (scores,)}))
+    with pytest.raises(InputError, match="no classification row has a score"):
+        judge(request(folder, "networks", tmp_path, **{**even, "even_labels": (folder / "dev",)}))
+    with pytest.raises(ConfigError, match=r"--even-labels needs --even-scores; --even-labels is for networks"):
+        request(folder, "discard", tmp_path, even_labels=(folder / "dev",))
+
+
 def test_the_filter_and_its_rivals_against_the_ideal(folder: Path, tmp_path: Path) -> None:
     judge(request(folder, "figure2", tmp_path, rows=None))
     found = figures(tmp_path, "figure2")

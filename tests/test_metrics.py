@@ -12,6 +12,7 @@ from trainer.metrics import (
     balanced_accuracy,
     best_threshold,
     correlations,
+    even_point,
     expected_calibration_error,
     overlap_coefficient,
     reliability,
@@ -82,6 +83,15 @@ def test_what_cannot_be_judged_is_none(scores: list[float], labels: list[int]) -
     given = np.array(scores), np.array(labels, dtype=np.int8)
     assert auroc(*given) is balanced_accuracy(*given) is overlap_coefficient(*given) is None
     assert best_threshold(*given) == {"balanced_accuracy": None, "threshold": None, "auroc": None}
+
+
+def test_the_even_point_of_a_calibrated_score_is_the_share_of_the_useful() -> None:
+    random = np.random.default_rng(0)
+    probabilities = random.beta(4, 2, 20_000)
+    labels = (random.random(len(probabilities)) < probabilities).astype(int)
+    assert even_point(probabilities, labels) == pytest.approx(labels.mean(), abs=0.02)
+    assert even_point(probabilities, np.ones(len(probabilities))) is None
+    assert 0 < even_point(np.array([0.0, 0.0, 1.0]), np.array([0, 0, 1])) < 1
 
 
 def test_correlations_leave_unknown_utilities_out() -> None:

@@ -21,7 +21,7 @@ from trainer.__main__ import main
 from trainer.parts import Parts
 from trainer.pictures import read_picture
 from trainer.rivals import RIVALS, Case
-from trainer.runs import TrainConfig
+from trainer.runs import RunFolder, TrainConfig
 from trainer.score import ScoreJob, score
 from trainer.score_table import read_scores, score_columns
 from trainer.tables import METADATA_KEY, schema
@@ -108,6 +108,19 @@ def test_augmented_rows_are_left_out(labels: Path) -> None:
     job = job_of(labels)
     score(job)
     assert read_scores(job.out).num_rows == COUNT * (1 + len(QUALITIES)) + 2
+
+
+def test_only_what_a_run_held_back(labels: Path, tmp_path: Path) -> None:
+    hashes = pq.read_table(labels / "classification.parquet", filters=[("picture", "=", "p1.png")])["content_hash"]
+    run = RunFolder(tmp_path / "run")
+    run.root.mkdir()
+    run.write_json("split.json", {"training": [], "held_back": [hashes[0].as_py()]})
+    job = job_of(labels, held_back=run.root)
+    score(job)
+    assert set(read_scores(job.out)["picture"].to_pylist()) == {"p1.png"}
+    run.write_json("split.json", {"training": [], "held_back": ["of another picture"]})
+    with pytest.raises(InputError, match="held back no picture of these label tables"):
+        score(job_of(labels, held_back=run.root))
 
 
 def test_goes_on_where_it_was_interrupted(labels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

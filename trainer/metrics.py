@@ -13,6 +13,7 @@ from sklearn.metrics import average_precision_score, balanced_accuracy_score, ro
 
 ECE_BINS = 15
 LEAST_SCALE = 1e-3
+LEAST_DOUBT = 1e-7
 KEEP_SHARES = (0.8, 0.85, 0.9, 0.95, 0.99)
 OVERLAP_BINS = 50
 
@@ -226,6 +227,25 @@ def fit_platt(logits: Floats, labels: Floats) -> tuple[float, float]:
     bounds = [(LEAST_SCALE, None), (None, None)]
     found = minimize(loss, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B", bounds=bounds)
     return float(found.x[0]), float(found.x[1])
+
+
+def even_point(probabilities: Floats, labels: Floats | Labels) -> float | None:
+    """The probability from which a row is more likely useful than not where the classes count alike.
+
+    Args:
+        probabilities: (N,) 0-1.
+        labels: (N,) 0 or 1.
+
+    Returns:
+        A threshold for other rows, from a logistic fit with the prior odds taken out; None where a class is absent.
+    """
+    if not _judgeable(probabilities, labels):
+        return None
+    bounded = np.clip(probabilities, LEAST_DOUBT, 1 - LEAST_DOUBT)
+    useful = np.asarray(labels, dtype=np.float64)
+    scale, bias = fit_platt(np.log(bounded / (1 - bounded)), useful)
+    prior = np.log(useful.sum() / (1 - useful).sum())
+    return float(1 / (1 + np.exp((bias - prior) / scale)))
 
 
 def cross_fitted(logits: Floats, labels: Floats, first_half: Sequence[bool] | npt.NDArray[np.bool_]) -> Floats:

@@ -19,7 +19,7 @@ from streamfilter.errors import ConfigError, InputError, PictureError
 from trainer.parts import Parts
 from trainer.pictures import read_picture
 from trainer.rivals import RIVALS, Case, Classifier
-from trainer.score_plan import Source, digest, plan
+from trainer.score_plan import Source, digest, held_back, plan
 from trainer.score_table import KEYS, read_scores
 from trainer.tables import METADATA_KEY
 from trainer.utility_model import UtilityModel
@@ -46,6 +46,8 @@ class ScoreJob:
     """Keys of `RIVALS`."""
     energy_network: Path | None = None
     """ONNX classifier to ask for energy and Fisher information; None for neither."""
+    held_back: Path | None = None
+    """Training run: only the pictures that it held back; None for all."""
     workers: int = os.cpu_count() or 1
     """Pictures worked on at once."""
 
@@ -74,7 +76,7 @@ def score(job: ScoreJob, show_progress: bool = False) -> list[str]:
         that was labelled.
 
     Raises:
-        InputError: label tables are missing or unreadable.
+        InputError: label tables are missing or unreadable, or hold no picture that the run held back.
         ModelError: a model or network cannot be used.
         ConfigError: nothing is to be scored, a name is unknown or double, or `out` was made with other settings.
         OutputError: the table cannot be written.
@@ -83,6 +85,8 @@ def score(job: ScoreJob, show_progress: bool = False) -> list[str]:
         raise ConfigError(f"the score table {job.out} must end in {SUFFIX}")
     scorers = _scorers(job)
     sources = plan(job.labels)
+    if job.held_back is not None:
+        sources = held_back(sources, job.held_back)
     settings = {
         "sources": [len(sources), digest(sources)],
         "scorers": [[*scorer.columns, scorer.identity] for scorer in scorers],
@@ -192,6 +196,9 @@ def _rows_of(source: Source, scorers: Sequence[Scorer]) -> list[Row]:
 )
 @click.option("--no-rivals", is_flag=True, help="No rival but --energy-network.")
 @click.option("--energy-network", type=click.Path(path_type=Path), help="ONNX classifier to ask for its energy.")
+@click.option(
+    "--held-back", type=click.Path(path_type=Path), help="Only the pictures that this training run held back."
+)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The table, FILE.parquet.")
 @click.option("--workers", type=click.IntRange(1), default=os.cpu_count() or 1, help="Default: one a CPU.")
 @click.pass_context

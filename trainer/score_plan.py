@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from streamfilter.distort import Distortion
 from streamfilter.errors import InputError, InputNotFoundError
 from streamfilter.spec import TASKS
+from trainer.runs import RunFolder
 from trainer.tables import KEY_COLUMNS, metadata_of
 
 
@@ -55,6 +56,19 @@ def plan(folders: Sequence[Path]) -> list[Source]:
             key = (record["distortion"], record["strength"])
             source.distortions[known.setdefault(key, Distortion(*key))] = None
     return list(sources.values())
+
+
+def held_back(sources: Iterable[Source], run: Path) -> list[Source]:
+    """Those that a training run held back.
+
+    Raises:
+        InputError: the run has no split, or held none of them back.
+    """
+    known = set(RunFolder(run).read_json("split.json")["held_back"])
+    found = [source for source in sources if source.content_hash in known]
+    if not found:
+        raise InputError(f"{run} held back no picture of these label tables: name those that it was trained on")
+    return found
 
 
 def digest(sources: Iterable[Source]) -> str:

@@ -14,7 +14,7 @@ from trainer.judge import leak
 from trainer.judge.oracle import StrengthOracle, fit_evidence
 from trainer.judge.report import Report, Source, write
 from trainer.judge.rows import ROWS, Evidence, label_paths, load_evidence
-from trainer.judge.scores import with_oracles, with_scores
+from trainer.judge.scores import scored, with_oracles, with_scores
 from trainer.runs import command_line, sha256
 from trainer.score_table import read_scores
 from trainer.tables import metadata_of, read_table
@@ -69,6 +69,10 @@ class Request:
     """Folders of development label tables: the oracle's, and what `leak` compares with."""
     runs: tuple[Path, ...] = ()
     """Training runs that `leak` compares with."""
+    even_labels: tuple[Path, ...] = ()
+    """Folders of label tables of other pictures, on which `networks` finds where even classes are divided."""
+    even_scores: tuple[Path, ...] = ()
+    """Their score tables; rows without a score are left out."""
     rows: str | None = None
     """One of `ROWS`; None for what the table is defined on."""
     name: str | None = None
@@ -84,6 +88,8 @@ class Request:
             "distortions needs --oracle-labels, the development label tables": self.what != "distortions"
             or bool(self.dev_labels),
             "leak needs --run or --oracle-labels to compare with": not leaks or bool(self.runs or self.dev_labels),
+            "--even-labels needs --even-scores": bool(self.even_labels) == bool(self.even_scores),
+            "--even-labels is for networks": self.what == "networks" or not self.even_labels,
             f"unknown rows {self.rows!r}, known: {', '.join(ROWS)}": self.rows in (None, *ROWS),
         }
         problems = [problem for problem, passed in checks.items() if not passed]
@@ -114,8 +120,9 @@ def judge(request: Request, command: str = "") -> str:
     what = WHATS[request.what]
     rows = request.rows or what.rows
     evidences = [_evidence(request, found, rows) for found in paths.values()]
-    report: Report = import_module(f"trainer.judge.{what.module}").judge(evidences)
-    scores = {path.as_posix(): sha256(path) for path in request.scores}
+    others = [_even(request, evidence, rows) for evidence in evidences] if request.even_labels else []
+    report: Report = import_module(f"trainer.judge.{what.module}").judge(evidences, *([others] if others else []))
+    scores = {path.as_posix(): sha256(path) for path in (*request.scores, *request.even_scores)}
     return write(report, request.out, name, command, sources, IN_WORDS[rows], scores)
 
 
@@ -126,6 +133,23 @@ def _evidence(request: Request, paths: Sequence[Path], rows: str) -> Evidence:
         where = ", ".join(map(str, request.scores))
         raise InputError(f"{where} has no {evidence.task} score of {', '.join(request.models)}")
     return with_oracles(evidence, _oracle(request.dev_labels, evidence.task))
+
+
+def _even(request: Request, judging: Evidence, rows: str) -> Evidence:
+    """Rows of other pictures, with the same models' scores.
+
+    Raises:
+        InputError: they are not of this task, have no scores, or share a picture with the rows that judge.
+    """
+    paths = label_paths(request.even_labels).get(judging.task)
+    if paths is None:
+        raise InputError(f"no {judging.task}.parquet in {', '.join(map(str, request.even_labels))}")
+    tables = [read_scores(path) for path in request.even_scores]
+    evidence = with_scores(scored(load_evidence(paths).select(rows), tables), tables, request.models)
+    shared = set(evidence.content_hash) & set(judging.content_hash)
+    if shared:
+        raise InputError(f"{len(shared)} pictures of --even-labels are among those that judge: name other tables")
+    return evidence
 
 
 def _oracle(folders: Sequence[Path], task: str) -> StrengthOracle | None:
@@ -165,6 +189,11 @@ def _source(task: str, path: Path) -> Source:
     help="Development label tables that the distortion oracle knows, and that `leak` compares with; may repeat.",
 )  # fmt: skip
 @click.option("--run", "runs", type=click.Path(path_type=Path), multiple=True, help="Run that `leak` compares with.")
+@click.option(
+    "--even-labels", type=click.Path(path_type=Path), multiple=True,
+    help="networks: label tables of other pictures, to find where classes that count alike are divided; may repeat.",
+)  # fmt: skip
+@click.option("--even-scores", type=click.Path(path_type=Path), multiple=True, help="Their score tables; may repeat.")
 @click.option("--rows", type=click.Choice(ROWS), help="Rows to judge; each table has its own default.")
 @click.option("--name", help="Of the files; the table's own by default.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("benchmarks/results"), show_default=True)

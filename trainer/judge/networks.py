@@ -11,7 +11,7 @@ from trainer.judge.charts import dot_panels
 from trainer.judge.report import Report, Section, decimals, percent
 from trainer.judge.rows import Evidence, Floats, Utilities
 from trainer.judge.scores import TRUE_QUALITY
-from trainer.metrics import auroc, balanced_accuracy, best_threshold
+from trainer.metrics import auroc, balanced_accuracy, best_threshold, even_point
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,18 +28,41 @@ NOTE = (
     "highest and the lowest over the single networks. The paper's networks were others (Inception-v3, VGG-19, "
     "DenseNet-121; Faster R-CNN ResNet-50, SSD-300 VGG-16, SSD-320 MobileNet-v3), its classes balanced."
 )
+EVEN_NOTE = (
+    " A model's 0.5 is that of its calibration, for which useful and useless rows are as frequent as they come. Where "
+    "they count alike, as in balanced accuracy, another point divides them ('even'): for each label it is found on "
+    "{count} rows of pictures that took no part in training and do not judge here, by a logistic fit with the prior "
+    "odds taken out."
+)
+
+Points = Mapping[tuple[str, str], float]
+"""(model, label) -> the score from which it calls a row useful where the classes count alike."""
 
 
-def judge_label(scores: Floats, labels: Utilities, is_model: bool) -> dict[str, Any]:
+def points(evidence: Evidence) -> dict[tuple[str, str], float]:
+    """Where each model divides each label, classes counting alike, found on these rows; without those undefined."""
+    found = {}
+    for name, label in _labels(evidence).items():
+        known = label >= 0
+        for model in evidence.models:
+            point = even_point(_scores(evidence, model, name)[known], label[known])
+            if point is not None:
+                found[model, name] = point
+    return found
+
+
+def judge_label(scores: Floats, labels: Utilities, is_model: bool, point: float | None = None) -> dict[str, Any]:
     """One scorer on one label.
 
     Args:
         scores: (N,) higher is more useful.
         labels: (N,) 1, 0 or -1 for left out.
         is_model: whether 0.5 is its threshold.
+        point: another threshold, found on other rows.
 
     Returns:
-        auroc, best (balanced_accuracy and threshold) and, for a model, balanced_accuracy; None where undefined.
+        auroc, best (balanced_accuracy and threshold), for a model balanced_accuracy, and with a point even
+        (balanced_accuracy and threshold); None where undefined.
     """
     known = labels >= 0
     best = best_threshold(scores[known], labels[known])
@@ -47,18 +70,21 @@ def judge_label(scores: Floats, labels: Utilities, is_model: bool) -> dict[str, 
     found["best"] = {name: best[name] for name in ("balanced_accuracy", "threshold")}
     if is_model:
         found["balanced_accuracy"] = balanced_accuracy(scores[known], labels[known])
+    if point is not None:
+        accuracy = balanced_accuracy(scores[known], labels[known], point)
+        found["even"] = {"balanced_accuracy": accuracy, "threshold": point}
     return found
 
 
-def figures(evidence: Evidence) -> dict[str, Any]:
+def figures(evidence: Evidence, found: Points) -> dict[str, Any]:
     """Every label row's counts, paper's figure and scorers, as JSON values."""
-    labels = {TOGETHER: evidence.label}
-    labels.update(zip(evidence.networks, evidence.margin.T, strict=True))
     rows: dict[str, Any] = {}
-    for name, label in labels.items():
+    for name, label in _labels(evidence).items():
         scorers = {
-            scorer: judge_label(evidence.heads.get((scorer, name), scores), label, scorer in evidence.models)
-            for scorer, scores in evidence.scores.items()
+            scorer: judge_label(
+                _scores(evidence, scorer, name), label, scorer in evidence.models, found.get((scorer, name))
+            )
+            for scorer in evidence.scores
         }
         rows[name] = {"useful": int((label == 1).sum()), "non_useful": int((label == 0).sum()), "scorers": scorers}
     singles = [rows[network]["scorers"] for network in evidence.networks]
@@ -69,13 +95,22 @@ def figures(evidence: Evidence) -> dict[str, Any]:
     return rows
 
 
+def _labels(evidence: Evidence) -> dict[str, Utilities]:
+    return {TOGETHER: evidence.label, **dict(zip(evidence.networks, evidence.margin.T, strict=True))}
+
+
+def _scores(evidence: Evidence, scorer: str, label: str) -> Floats:
+    """What a scorer says of a label: its head for that network, if it has one."""
+    return evidence.heads.get((scorer, label), evidence.scores[scorer])
+
+
 def _extreme(singles: Sequence[Mapping[str, Any]], scorer: str, pick: Any) -> dict[str, Any]:
     mine = [single[scorer] for single in singles]
     found: dict[str, Any] = {"auroc": _pick(pick, [one["auroc"] for one in mine])}
-    found["best"] = {
-        "balanced_accuracy": _pick(pick, [one["best"]["balanced_accuracy"] for one in mine]),
-        "threshold": None,
-    }
+    for way in ("best", "even"):
+        if way in mine[0]:
+            accuracy = _pick(pick, [one[way]["balanced_accuracy"] for one in mine if way in one])
+            found[way] = {"balanced_accuracy": accuracy, "threshold": None}
     if "balanced_accuracy" in mine[0]:
         found["balanced_accuracy"] = _pick(pick, [one["balanced_accuracy"] for one in mine])
     return found
@@ -86,9 +121,16 @@ def _pick(pick: Any, values: Sequence[float | None]) -> float | None:
     return pick(known) if known else None
 
 
-def judge(evidences: Sequence[Evidence]) -> Report:
-    """Tables I and II of these tasks."""
-    found = {evidence.task: figures(evidence) for evidence in evidences}
+def judge(evidences: Sequence[Evidence], others: Sequence[Evidence] = ()) -> Report:
+    """Tables I and II of these tasks.
+
+    Args:
+        evidences: of the rows that judge, one a task.
+        others: the same of other rows, to find the points at which classes that count alike are divided.
+    """
+    known = {other.task: points(other) for other in others}
+    found = {evidence.task: figures(evidence, known.get(evidence.task, {})) for evidence in evidences}
+    note = NOTE + (EVEN_NOTE.format(count=" and ".join(str(len(other)) for other in others)) if others else "")
     sections = []
     for evidence in evidences:
         sections += _sections(evidence, found[evidence.task])
@@ -105,7 +147,7 @@ def judge(evidences: Sequence[Evidence]) -> Report:
         dot_panels(figure, panels, "balanced accuracy (models at 0.5, the oracle at its best threshold)")
 
     return Report(
-        "Labels of all networks and of single ones", NOTE, sections, found, draw, (11, 1.2 + 3.2 * len(found))
+        "Labels of all networks and of single ones", note, sections, found, draw, (11, 1.2 + 3.2 * len(found))
     )
 
 
@@ -116,17 +158,19 @@ def _shown(scorer: Mapping[str, Any]) -> float | None:
 
 def _sections(evidence: Evidence, rows: Mapping[str, Any]) -> list[Section]:
     oracle = TRUE_QUALITY in evidence.scores
+    even = any("even" in scorer for row in rows.values() for scorer in row["scorers"].values())
     head = ["label", "useful / not", "paper %"]
     head += ["true JPEG quality % (from)", "its AUROC"] if oracle else []
     for model in evidence.models:
-        head += [f"{model} % at 0.5", "best % (from)", "AUROC"]
+        head += [f"{model} % at 0.5", *(["even % (from)"] if even else []), "best % (from)", "AUROC"]
     body = []
     for name, row in rows.items():
         line = [name, f"{row['useful']} / {row['non_useful']}" if "useful" in row else "", percent(row.get("paper"))]
         line += _best(row["scorers"][TRUE_QUALITY], 0) if oracle else []
         for model in evidence.models:
             scorer = row["scorers"][model]
-            line += [percent(scorer["balanced_accuracy"]), *_best(scorer, 3)]
+            line += [percent(scorer["balanced_accuracy"]), *([_at(scorer.get("even"), 3)] if even else [])]
+            line += _best(scorer, 3)
         body.append(line)
     rivals = [name for name in evidence.scores if name not in (*evidence.models, TRUE_QUALITY)]
     tables = [Section(f"{evidence.task}: models and the JPEG-quality oracle", head, body)]
@@ -139,8 +183,13 @@ def _sections(evidence: Evidence, rows: Mapping[str, Any]) -> list[Section]:
 
 
 def _best(scorer: Mapping[str, Any], places: int | None) -> list[str]:
-    threshold = scorer["best"]["threshold"]
-    value = percent(scorer["best"]["balanced_accuracy"])
+    return [_at(scorer["best"], places), decimals(scorer["auroc"])]
+
+
+def _at(way: Mapping[str, Any] | None, places: int | None) -> str:
+    if way is None:
+        return percent(None)
+    value, threshold = percent(way["balanced_accuracy"]), way["threshold"]
     if places is not None and threshold is not None and np.isfinite(threshold):
         value += f" ({threshold:.{places}f})"
-    return [value, decimals(scorer["auroc"])]
+    return value

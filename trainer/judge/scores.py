@@ -51,6 +51,19 @@ def with_scores(evidence: Evidence, tables: Sequence[pa.Table], models: Sequence
     return replace(evidence, models=tuple(own), scores={**own, **rivals}, heads=heads, across=across)
 
 
+def scored(evidence: Evidence, tables: Sequence[pa.Table]) -> Evidence:
+    """The rows that all of these score tables know.
+
+    Raises:
+        InputError: there is none.
+    """
+    known = [set(zip(*(table[name].to_pylist() for name in IDENTITY), strict=True)) for table in tables]
+    found = np.array([all(key in keys for keys in known) for key in evidence.identities()], dtype=bool)
+    if not found.any():
+        raise InputError(f"no {evidence.task} row has a score: run `python -m trainer score` on these label folders")
+    return evidence.take(found)
+
+
 def _places(evidence: Evidence, table: pa.Table) -> list[int]:
     keys = zip(*(table[name].to_pylist() for name in IDENTITY), strict=True)
     known = {key: place for place, key in enumerate(keys)}
