@@ -11,6 +11,7 @@ from trainer.metrics import (
     auroc,
     balanced_accuracy,
     best_threshold,
+    chance_calibration_error,
     correlations,
     even_point,
     expected_calibration_error,
@@ -83,6 +84,17 @@ def test_what_cannot_be_judged_is_none(scores: list[float], labels: list[int]) -
     given = np.array(scores), np.array(labels, dtype=np.int8)
     assert auroc(*given) is balanced_accuracy(*given) is overlap_coefficient(*given) is None
     assert best_threshold(*given) == {"balanced_accuracy": None, "threshold": None, "auroc": None}
+
+
+def test_the_calibration_error_of_true_probabilities_is_that_of_chance() -> None:
+    random = np.random.default_rng(3)
+    probabilities = random.random(900)
+    mean, high = chance_calibration_error(probabilities)
+    assert (mean, high) == chance_calibration_error(probabilities)
+    errors = [expected_calibration_error(probabilities, (random.random(900) < probabilities) * 1) for _ in range(400)]
+    assert mean == pytest.approx(np.mean(errors), rel=0.05)
+    assert np.mean(np.array(errors) > high) == pytest.approx(0.05, abs=0.04)
+    assert chance_calibration_error(np.ones(9)) == (0, 0)
 
 
 def test_the_even_point_of_a_calibrated_score_is_the_share_of_the_useful() -> None:

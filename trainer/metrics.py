@@ -16,6 +16,7 @@ LEAST_SCALE = 1e-3
 LEAST_DOUBT = 1e-7
 KEEP_SHARES = (0.8, 0.85, 0.9, 0.95, 0.99)
 OVERLAP_BINS = 50
+CHANCE_DRAWS = 500
 
 Floats = npt.NDArray[np.floating[Any]]
 Labels = npt.NDArray[np.integer[Any]]
@@ -60,6 +61,24 @@ def expected_calibration_error(probabilities: Floats, labels: Floats | Labels, b
     places = _places(probabilities, bins)
     gaps = np.bincount(places, weights=probabilities - labels, minlength=bins)
     return float(np.abs(gaps).sum() / len(labels))
+
+
+def chance_calibration_error(probabilities: Floats, draws: int = CHANCE_DRAWS) -> tuple[float, float]:
+    """What `expected_calibration_error` would be of these probabilities if they were true, for so few rows scatter.
+
+    Args:
+        probabilities: (N,) probability of useful, 0-1.
+        draws: how often labels are drawn with these probabilities.
+
+    Returns:
+        Mean and 95th percentile over the draws; the same for the same probabilities.
+    """
+    random = np.random.default_rng(0)
+    drawn = [
+        expected_calibration_error(probabilities, (random.random(len(probabilities)) < probabilities).astype(int))
+        for _ in range(draws)
+    ]
+    return float(np.mean(drawn)), float(np.quantile(drawn, 0.95))
 
 
 def thresholds_to_keep(probabilities: Floats, labels: Floats) -> dict[str, float | None]:

@@ -10,7 +10,7 @@ import numpy as np
 from trainer.judge.charts import reliability_panels
 from trainer.judge.report import Report, Section, decimals, percent
 from trainer.judge.rows import Evidence, Floats, Utilities
-from trainer.metrics import ECE_BINS, reliability
+from trainer.metrics import ECE_BINS, chance_calibration_error, reliability
 from trainer.metrics import figures as label_figures
 
 if TYPE_CHECKING:
@@ -20,7 +20,9 @@ COMBINED, STACKED = "combined label with margins", "each network's decision, wit
 NOTE = (
     f"Useful is predicted from 0.5 on. ECE: mean gap between probability and share of useful rows over {ECE_BINS} "
     "equally wide bins, weighted by their rows. The first label is 1 or 0 where all networks agree with margins; "
-    "the second stacks what each network decided, rows on which it is wrong on the pristine picture left out."
+    "the second stacks what each network decided, rows on which it is wrong on the pristine picture left out. By "
+    "chance: the mean and the 95th percentile of the ECE that labels drawn with these very probabilities have, that "
+    "is, of a model without any error in its probabilities on as many rows."
 )
 
 
@@ -42,7 +44,9 @@ def _against(scores: Floats, labels: Utilities) -> dict[str, Any]:
     if not len(rows):
         return {"n0": 0, "n1": 0, "reliability": []}
     known, truth = scores[rows], labels[rows, columns]
-    return {**label_figures(known, truth), "reliability": reliability(known, truth)}
+    mean, high = chance_calibration_error(known)
+    chance = {"ece_by_chance": mean, "ece_by_chance_95": high}
+    return {**label_figures(known, truth), **chance, "reliability": reliability(known, truth)}
 
 
 def judge(evidences: Sequence[Evidence]) -> Report:
@@ -54,8 +58,10 @@ def judge(evidences: Sequence[Evidence]) -> Report:
             for label, one in labels.items():
                 values = [percent(one.get("accuracy")), percent(one.get("balanced_accuracy"))]
                 values += [decimals(one.get(name)) for name in ("auroc", "auprc", "ece")]
+                values.append(", ".join(decimals(one.get(name)) for name in ("ece_by_chance", "ece_by_chance_95")))
                 body.append([task, model, label, f"{one['n1']} / {one['n0']}", *values])
     head = ["task", "model", "label", "useful / not", "accuracy %", "balanced accuracy %", "AUROC", "AUPRC", "ECE"]
+    head.append("by chance: mean, 95 %")
 
     def draw(figure: Figure) -> None:
         panels = {
