@@ -109,6 +109,25 @@ def test_a_run_can_start_from_the_weights_of_another(config, trained, tmp_path):
         build("shufflenet_v2_x0_5", config.tasks, str(trained))
 
 
+def test_a_share_of_the_initial_weights_stays(config, trained, tmp_path, monkeypatch):
+    with pytest.raises(ConfigError, match=r"share of the initial weights 1\.5 outside 0-1; .*give --init"):
+        replace(config, keep_initial=1.5)
+    changed, kept = (replace(config, epochs=1, init=str(trained), keep_initial=share) for share in (0.0, 0.25))
+    assert train(changed, tmp_path / "changed")
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "stop_on_signal", stop_after(2))
+        assert not train(kept, tmp_path / "kept")
+    for _ in range(2):  # the second time it is finished already
+        assert train(kept, tmp_path / "kept")
+    before, after, mixed = (
+        load(run).backbone.state_dict() for run in (trained, tmp_path / "changed", tmp_path / "kept")
+    )
+    assert any(not torch.equal(before[key], after[key]) for key in before)
+    for key, weights in mixed.items():
+        if weights.is_floating_point():
+            torch.testing.assert_close(weights, 0.25 * before[key] + 0.75 * after[key], rtol=2e-3, atol=2e-4)
+
+
 def test_another_recipe_is_refused_with_its_differences(config, trained):
     before = {path.name: path.read_bytes() for path in trained.iterdir()}
     with pytest.raises(ConfigError, match=r"epochs was 4, now 2; .*lr was 0\.1, now 0\.2.*--fresh"):

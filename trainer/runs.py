@@ -23,7 +23,7 @@ from trainer.places.network import CENTRED
 from trainer.rounding import FLOAT16, WEIGHTS
 from trainer.weights import read_tensors
 
-LATER_FIELDS = ("target", "optimizer", "room", "patch", "frozen", "weights")
+LATER_FIELDS = ("target", "optimizer", "room", "patch", "frozen", "weights", "keep_initial")
 """Settings that the first runs lack."""
 TARGETS = ("label", "confidence")
 OPTIMIZERS = ("sgd", "adamw")
@@ -53,6 +53,8 @@ class TrainConfig:
     """Initial weights, see `trainer.models.build`."""
     frozen: int = 0
     """First blocks of `lite0` that keep their initial weights, the stem with them; 0 trains everything."""
+    keep_initial: float = 0.0
+    """Share of the initial weights in the result, as against the trained ones; see `trainer.mixing`."""
     input_size: int = 160
     """Side of the square input, pixels."""
     patch: int = 0
@@ -103,6 +105,9 @@ class TrainConfig:
             or (self.patch or self.input_size) % GRAIN == 0,
             f"frozen {self.frozen} outside 0-{BLOCKS}": 0 <= self.frozen <= BLOCKS,
             f"only {LITE} has blocks to freeze": not self.frozen or self.model == LITE,
+            f"share of the initial weights {self.keep_initial} outside 0-1": 0 <= self.keep_initial < 1,
+            "initial weights to keep a share of are those of a run: give --init": not self.keep_initial
+            or self.init not in ("none", "imagenet"),
             f"{self.model} learns confidences: use --target confidence": self.model != CENTRED
             or self.target == "confidence",
             f"{self.model} looks at whole views, once: use --room 1 and no --patch": self.model != CENTRED

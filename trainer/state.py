@@ -85,4 +85,4 @@ class State:
         if torch.cuda.is_available() and len(checkpoint["cuda_rng"]) == torch.cuda.device_count():
             torch.cuda.set_rng_state_all(checkpoint["cuda_rng"])
         self.tally = Tally(checkpoint["counts"].numpy(), checkpoint["loss_sum"])
-        self.history = checkpoint["history"]
+        self.history, self.calibrated = checkpoint["history"], checkpoint["calibrated"]

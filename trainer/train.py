@@ -19,6 +19,7 @@ from trainer.balance import METHODS
 from trainer.dataset import load_tables, network_names
 from trainer.efficientnet import Lite
 from trainer.loop import Loop
+from trainer.mixing import copied, mix
 from trainer.models import FRONTS, INITS, MODELS, UtilityNet, build
 from trainer.places.loop import PlacesLoop
 from trainer.places.network import CENTRED
@@ -58,6 +59,7 @@ def train(
     net = build(config.model, config.tasks, config.init, weights_dir, config.front, networks).to(device)
     if config.frozen and isinstance(net.backbone, Lite):
         net.backbone.freeze(config.frozen)
+    initial = copied(net.backbone) if config.keep_initial else {}
     state = State(net, choose_optimizer(config, net), Tally.empty(len(config.tasks)))
     tables = load_tables(config.labels, config.tasks, networks)
     recipe = {
@@ -83,6 +85,8 @@ def train(
     loop = kind(config, data, folder, state, recipe, device, precision)
     if not loop.run():
         return False
+    if config.keep_initial and not state.calibrated:
+        mix(net.backbone, initial, config.keep_initial)
     round_weights(net.backbone, config.weights)
     logits, tasks = loop.held_back_logits(), len(config.tasks)
     (scales, biases), figures = evaluate.judge_held_back(logits[:, :tasks], data.held, config.tasks)
@@ -191,6 +195,7 @@ def _option(flag: str, **more: Any) -> Callable[[Any], Any]:
 @_option("--model", type=click.Choice(MODELS), help="Architecture.")
 @_option("--front", type=click.Choice(FRONTS), help="What the backbone sees; published weights want rgb.")
 @_option("--init", help=f"Initial weights: {', '.join(INITS)}, or the folder of a finished run, or a weight file.")
+@_option("--keep-initial", help="Share of the weights of --init, a run, in the result.")
 @_option("--frozen", help="First blocks of lite0 that keep their initial weights; 0 trains everything.")
 @_option("--input-size", help="Side of the square input, pixels.")
 @_option("--patch", help="Train on patches of this side, cut out of input-sized views; 0 for whole views.")
