@@ -69,14 +69,14 @@ class Request:
     """Folders of development label tables: the oracle's, and what `leak` compares with."""
     runs: tuple[Path, ...] = ()
     """Training runs that `leak` compares with."""
-    even_labels: tuple[Path, ...] = ()
-    """Folders of label tables of other pictures, on which `networks` finds where even classes are divided."""
-    even_scores: tuple[Path, ...] = ()
-    """Their score tables; rows without a score are left out."""
     rows: str | None = None
     """One of `ROWS`; None for what the table is defined on."""
     name: str | None = None
     """Of the files; None for `what`."""
+    even_labels: tuple[Path, ...] = ()
+    """Folders of label tables of other pictures, on which `networks` finds where even classes are divided."""
+    even_scores: tuple[Path, ...] = ()
+    """Their score tables; rows without a score are left out."""
 
     def __post_init__(self) -> None:
         leaks = self.what == LEAK
