@@ -208,6 +208,7 @@ def test_bad_data_is_refused(tmp_path):
         ("file,class_index\n../a.jpg,1\n", "inside the folder"),
         ("file,class_index\nb.jpg,1\n", "no readable picture"),
         ("file,class_index\n", "none is named"),
+        ("file,class_index\na.jpg,1\na.jpg,2\n", "a.jpg more than once"),
     ]:
         truth.write_text(text)
         with pytest.raises(InputError, match=message):
@@ -216,7 +217,7 @@ def test_bad_data_is_refused(tmp_path):
     annotations = tmp_path / "instances.json"
     for text, message in [
         ("[]", "cannot be read as COCO JSON"),
-        ('{"images": [], "annotations": [{"category_id": 12}], "categories": []}', "category id 12"),
+        ('{"images": [], "annotations": []}', "'categories' is missing"),
     ]:
         annotations.write_text(text)
         with pytest.raises(InputError, match=message):

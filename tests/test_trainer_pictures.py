@@ -33,6 +33,7 @@ def test_truth_may_name_pictures_from_its_own_folder(folder):
         ("classification", "path,class_index\np0.png\n", InputError, "cannot be read as CSV"),
         ("classification", "path,class_index\ngone.png,3\n", InputNotFoundError, "gone.png, named in"),
         ("classification", "path,class_index\n", InputError, "no pictures"),
+        ("classification", "path,class_index\np0.png,1\np0.png,2\n", InputError, "p0.png more than once"),
         ("detection", "path,class_index\np0.png,3\n", InputError, "cannot be read as COCO JSON"),
         ("detection", '{"images": []}', InputError, "annotations"),
         ("detection", "[1]", InputError, "cannot be read as COCO JSON"),
@@ -49,7 +50,19 @@ def test_pictures_are_listed_in_natural_order(tmp_path):
     for name in ("p10.png", "p9.JPG", "deeper/p1.webp", "notes.txt"):
         (tmp_path / name).write_bytes(b"")
     assert [item.picture for item in list_items(tmp_path, None, "detection")] == ["deeper/p1.webp", "p9.JPG", "p10.png"]
-    assert natural_key("a2b") < natural_key("a10b")
+    assert natural_key("a2b") < natural_key("a10b") < natural_key("a²b")
+
+
+def test_a_name_that_no_table_can_hold_is_refused(tmp_path):
+    (tmp_path / "caf\udce9.png").write_bytes(b"")
+    with pytest.raises(InputError, match="is not UTF-8 text: rename it"):
+        list_items(tmp_path, None, "detection")
+
+
+def test_what_is_said_of_a_file_that_is_no_picture_is_the_same_every_time(tmp_path):
+    (tmp_path / "p.png").write_text("<html>404</html>")
+    with pytest.raises(PictureError, match=r"it is no picture, or of an unknown format$"):
+        read_picture(tmp_path / "p.png")
 
 
 def test_pictures_are_read_upright_and_as_rgb(tmp_path):

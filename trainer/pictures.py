@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import json
 import os
 import re
 import struct
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -18,6 +18,7 @@ import numpy as np
 
 from streamfilter.errors import ConfigError, InputError, InputNotFoundError, PictureError
 from streamfilter.frame import RGB
+from trainer.coco import read_coco
 from trainer.utility import Objects
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
@@ -49,7 +50,7 @@ def read_picture(path: Path) -> tuple[RGB, str]:
     Raises:
         PictureError: it cannot be read or decoded, or declares a size over the bounds.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     broken = (
         OSError,
@@ -68,6 +69,8 @@ def read_picture(path: Path) -> tuple[RGB, str]:
             if upright.mode.startswith("I;16"):
                 upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
             return np.array(upright.convert("RGB")), hashlib.sha256(data).hexdigest()
+    except UnidentifiedImageError as error:
+        raise PictureError(f"{path} cannot be decoded: it is no picture, or of an unknown format") from error
     except broken as error:
         raise PictureError(f"{path} cannot be decoded: {error}") from error
 
@@ -83,7 +86,7 @@ def _check_size(path: Path, width: int, height: int) -> None:
 def natural_key(name: str) -> list[tuple[int, int, str]]:
     """Sort key in which `img2` comes before `img10`."""
     parts = re.split(r"(\d+)", name)
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts if part]
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part]
 
 
 def list_items(images: Path, truth: Path | None, task: str, pristine: bool = False) -> list[Item]:
@@ -108,12 +111,27 @@ def list_items(images: Path, truth: Path | None, task: str, pristine: bool = Fal
         raise InputNotFoundError(f"truth {truth} does not exist")
     else:
         is_csv = truth.suffix.lower() == ".csv" if pristine else task == "classification"
-        items = (_read_csv if is_csv else _read_coco)(images, truth)
+        items = _read_csv(images, truth) if is_csv else _read_coco(images, truth, not pristine)
     if pristine:
         items = [Item(item.picture, item.split) for item in items]
     if not items:
         raise InputError(f"no pictures in {truth or images}; wanted {', '.join(SUFFIXES)}")
+    check_names([item.picture for item in items], truth or images)
     return items
+
+
+def check_names(names: Sequence[str], where: Path) -> None:
+    """Make sure that each picture is named once, by a name that can be written into a table.
+
+    Raises:
+        InputError: a name stands there twice, or is none.
+    """
+    for name in names:
+        if not name or "\0" in name or name.encode(errors="replace").decode() != name:
+            raise InputError(f"{where} has a picture of the name {name!r}, which is not UTF-8 text: rename it")
+    if len(set(names)) < len(names):
+        twice = Counter(names).most_common(1)[0][0]
+        raise InputError(f"{where} names the picture {twice} more than once: keep one line of it")
 
 
 def select(items: Iterable[Item], split: str | None, limit: int | None) -> list[Item]:
@@ -163,20 +181,19 @@ def _class_index(text: str) -> int:
     return index
 
 
-def _read_coco(images: Path, truth: Path) -> list[Item]:
-    try:
-        content = json.loads(truth.read_text(encoding="utf-8"))
-        by_image: dict[Any, list[Any]] = {image["id"]: [] for image in content["images"]}
-        for annotation in content["annotations"]:
-            if not annotation.get("iscrowd"):
-                by_image[annotation["image_id"]].append(annotation)
-        objects = [_objects(image, by_image[image["id"]]) for image in content["images"]]
-        names = [(image["file_name"], image.get("split") or "") for image in content["images"]]
-    except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"truth {truth} cannot be read as COCO JSON: {type(error).__name__} {error}") from error
+def _read_coco(images: Path, truth: Path, with_objects: bool) -> list[Item]:
+    content = read_coco(truth, with_objects)
+    by_image: dict[Any, list[Any]] = {image["id"]: [] for image in content["images"]}
+    for annotation in content["annotations"] if with_objects else ():
+        if not annotation.get("iscrowd"):
+            by_image[annotation["image_id"]].append(annotation)
     return [
-        Item(_locate(images, truth, name), split, objects=found)
-        for (name, split), found in zip(names, objects, strict=True)
+        Item(
+            _locate(images, truth, image["file_name"]),
+            image.get("split") or "",
+            objects=_objects(image, by_image[image["id"]]),
+        )
+        for image in content["images"]
     ]
 
 

@@ -15,10 +15,10 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from streamfilter.errors import InputError, InputNotFoundError, OutputError, PictureError
+from trainer.coco import read_coco
 from trainer.kit.placing import Placed, Placing, place
-from trainer.networks.base import COCO_CATEGORY_IDS
 from trainer.outcomes import in_order, progress
-from trainer.pictures import list_items
+from trainer.pictures import check_names, list_items
 
 CLASSES = 1000
 WNID = re.compile(r"n\d{8}")
@@ -90,7 +90,8 @@ def fill_classification(validation: Path, truth: Path | None, filling: Filling) 
         InputError: the truth cannot be read, the folders are not ImageNet's, or no picture is readable.
         OutputError: the kit cannot be written.
     """
-    sources = _by_class_folder(validation) if truth is None else _by_csv(validation, truth)
+    sources = list(_by_class_folder(validation) if truth is None else _by_csv(validation, truth))
+    check_names([source.name for source in sources], truth or validation)
     folder, made = filling.out / "classification", Made()
     with _replacing(folder / "labels.csv") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -115,6 +116,7 @@ def fill_detection(pictures: Path, annotations: Path, filling: Filling) -> Made:
     content = _read_annotations(pictures, annotations)
     sources = [Source(pictures / image["file_name"], _safe(image["file_name"], annotations), image)
                for image in content["images"]]  # fmt: skip
+    check_names([source.name for source in sources], annotations)
     folder, made, scales = filling.out / "detection", Made(), {}
 
     def images() -> Iterator[dict[str, Any]]:
@@ -235,18 +237,13 @@ def _read_annotations(pictures: Path, annotations: Path) -> dict[str, Any]:
     _need_folder(pictures)
     if not annotations.is_file():
         raise InputNotFoundError(f"annotations {annotations} do not exist")
+    content = read_coco(annotations)
     try:
-        content = json.loads(annotations.read_text(encoding="utf-8"))
-        for image in content["images"]:
-            image["id"], image["file_name"], int(image["width"]), int(image["height"])
-        used = {int(one["category_id"]) for one in content["annotations"]}
-        content = {key: content[key] for key in ("images", "annotations", "categories")}
-    except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"annotations {annotations} cannot be read as COCO JSON: {error!r}") from error
-    strange = sorted(used - set(COCO_CATEGORY_IDS.tolist()))
-    if strange:
-        raise InputError(f"annotations {annotations} use the category id {strange[0]}, which is none of COCO's 80")
-    return content
+        for one in content["annotations"]:
+            one["id"]
+        return {key: content[key] for key in ("images", "annotations", "categories")}
+    except KeyError as error:
+        raise InputError(f"{annotations} cannot be read as COCO JSON: {error} is missing") from error
 
 
 def _safe(name: str, where: Path) -> str:
