@@ -159,6 +159,28 @@ def test_a_damaged_checkpoint_is_named(config, tmp_path):
     (tmp_path / "checkpoint.pt").write_bytes(b"broken")
     with pytest.raises(ModelError, match=r"checkpoint\.pt is damaged"):
         train(config, tmp_path)
+    torch.save({"weights": torch.zeros(1)}, tmp_path / "checkpoint.pt")
+    for use in (lambda: train(config, tmp_path), lambda: load(tmp_path)):
+        with pytest.raises(ModelError, match="is no checkpoint of a run"):
+            use()
+
+
+def test_starting_over_leaves_nothing_of_the_run_before(config, trained, tmp_path, monkeypatch):
+    again = shutil.copytree(trained, tmp_path / "again")
+    RunFolder(again).update_metrics("test", {"tasks": {}})
+    monkeypatch.setattr(loop, "stop_on_signal", stop_after(1))
+    assert not train(replace(config, epochs=2), again, fresh=True)
+    assert {path.name for path in again.iterdir()} == {
+        "balance-classification.parquet", "checkpoint.pt", "run.json", "split.json",
+    }  # fmt: skip
+    with pytest.raises(ModelError, match="not finished"):
+        load(again)
+
+
+def test_a_record_that_is_no_object_is_named(tmp_path):
+    (tmp_path / "run.json").write_text("7")
+    with pytest.raises(ModelError, match=r"run\.json is not a JSON object"):
+        RunFolder(tmp_path).read_json("run.json")
 
 
 def test_test_pictures_are_never_trained_on(config, tmp_path):
@@ -172,6 +194,8 @@ def test_test_pictures_are_never_trained_on(config, tmp_path):
     [
         ({"epochs": 0, "lr": 0.0}, "epochs 0 under 1; learning rate 0.0 not above 0"),
         ({"batch_size": 1}, "batch size 1 under 2"),
+        ({"seed": -1, "room": math.inf}, "seed -1 under 0; room inf outside 1-8"),
+        ({"lr": math.inf, "checkpoint_minutes": math.nan}, "learning rate inf .*; nan minutes between"),
         ({"tasks": ("classification", "classification")}, "tasks must be distinct"),
         ({"holdout": 1.0}, "outside 0-1"),
     ],

@@ -16,7 +16,7 @@ from streamfilter.spec import STRETCH, WITH_CENTRE
 from trainer.efficientnet import Lite, WholeLite
 from trainer.places.network import CENTRED, Centred
 from trainer.shufflenet import Nano
-from trainer.weights import lite_weights, load_authors, load_torchvision, read_tensors
+from trainer.weights import lite_weights, load_authors, load_torchvision, read_checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -201,10 +201,7 @@ def load(run: Path) -> UtilityNet:
     Raises:
         ModelError: the run has no finished checkpoint, or it is damaged.
     """
-    path = run / "checkpoint.pt"
-    if not path.is_file():
-        raise ModelError(f"{path} is missing; make it with `python -m trainer train --out {run}`")
-    checkpoint = read_tensors(path)
+    checkpoint = read_checkpoint(run / "checkpoint.pt")
     recipe = checkpoint["recipe"]
     if not checkpoint["calibrated"]:
         done = f"{checkpoint['epoch']} of {recipe['epochs']} epochs"
@@ -217,7 +214,7 @@ def load(run: Path) -> UtilityNet:
 
 def _load_run(net: UtilityNet, name: str, run: Path) -> None:
     earlier = load(run)
-    recipe = read_tensors(run / "checkpoint.pt")["recipe"]
+    recipe = read_checkpoint(run / "checkpoint.pt")["recipe"]
     if (recipe["model"], earlier.front) != (name, net.front) or not set(net.tasks) <= set(earlier.tasks):
         what = f"{recipe['model']} for {', '.join(earlier.tasks)} with front {earlier.front}"
         raise ConfigError(f"{run} is a {what}; start from another run")

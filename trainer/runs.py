@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shlex
 import subprocess
@@ -21,12 +22,13 @@ from trainer.efficientnet import BLOCKS, GRAIN
 from trainer.models import LITE, WHOLE
 from trainer.places.network import CENTRED
 from trainer.rounding import FLOAT16, WEIGHTS
-from trainer.weights import read_tensors
+from trainer.weights import read_checkpoint
 
 LATER_FIELDS = ("target", "optimizer", "room", "patch", "frozen", "weights", "keep_initial")
 """Settings that the first runs lack."""
 TARGETS = ("label", "confidence")
 OPTIMIZERS = ("sgd", "adamw")
+MOST_ROOM = 8
 UNBOUND_FIELDS = ("device", "threads", "cache_mb", "cache_dir", "checkpoint_minutes")
 """Settings that may change when a run is resumed: they alter the speed, not the recipe."""
 
@@ -115,17 +117,19 @@ class TrainConfig:
             f"patch {self.patch} over the input size {self.input_size}": 0 <= self.patch <= self.input_size,
             f"epochs {self.epochs} under 1": self.epochs >= 1,
             f"batch size {self.batch_size} under 2": self.batch_size >= 2,
-            f"learning rate {self.lr} not above 0": self.lr > 0,
+            f"learning rate {self.lr} not above 0 and finite": 0 < self.lr < math.inf,
             f"momentum {self.momentum} outside 0-1": 0 <= self.momentum < 1,
-            f"weight decay {self.weight_decay} under 0": self.weight_decay >= 0,
+            f"weight decay {self.weight_decay} under 0 or infinite": 0 <= self.weight_decay < math.inf,
             f"warm-up {self.warmup} outside 0-1": 0 <= self.warmup < 1,
             f"held-back share {self.holdout} outside 0-1": 0 < self.holdout < 1,
             f"target {self.target} not in {TARGETS}": self.target in TARGETS,
             f"optimizer {self.optimizer} not in {OPTIMIZERS}": self.optimizer in OPTIMIZERS,
             f"weights {self.weights} not in {WEIGHTS}": self.weights in WEIGHTS,
             "confidences are balanced already: use --balance none": self.target == "label" or self.balance == "none",
-            f"room {self.room} under 1": self.room >= 1,
+            f"seed {self.seed} under 0": self.seed >= 0,
+            f"room {self.room} outside 1-{MOST_ROOM}": 1 <= self.room <= MOST_ROOM,
             f"cache {self.cache_mb} MiB under 0": self.cache_mb >= 0,
+            f"{self.checkpoint_minutes} minutes between checkpoints, under 0": self.checkpoint_minutes >= 0,
         }
         problems = [problem for problem, passed in checks.items() if not passed]
         if problems:
@@ -156,6 +160,8 @@ class RunFolder:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.checkpoint_path = root / "checkpoint.pt"
+        self.metrics_path = root / "metrics.json"
+        self.history_path = root / "history.jsonl"
         self.curve_path = root / "curve.png"
 
     def create(self) -> None:
@@ -164,6 +170,18 @@ class RunFolder:
             self.root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"cannot make the run folder {self.root}: {error.strerror}") from error
+
+    def start_over(self) -> None:
+        """Remove an earlier run's checkpoint and figures, so that none stands beside the record of another.
+
+        Raises:
+            OutputError: one cannot be removed.
+        """
+        try:
+            for path in (self.checkpoint_path, self.metrics_path, self.history_path, self.curve_path):
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot start over in {self.root}: {error}; choose another --out") from error
 
     def read_json(self, name: str) -> dict[str, Any]:
         """One of the run's JSON files.
@@ -181,7 +199,9 @@ class RunFolder:
             ) from error
         except ValueError as error:
             raise ModelError(f"{path} is not JSON ({error}); train again with --fresh") from error
-        return dict(value)
+        if not isinstance(value, dict):
+            raise ModelError(f"{path} is not a JSON object; train again with --fresh")
+        return value
 
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
         """Write one of the run's JSON files."""
@@ -190,13 +210,13 @@ class RunFolder:
 
     def write_history(self, history: list[dict[str, Any]]) -> None:
         """Write the learning curve's points, one JSON line an epoch."""
-        with replacing(self.root / "history.jsonl") as part:
+        with replacing(self.history_path) as part:
             part.write_text("".join(json.dumps(point) + "\n" for point in history), encoding="utf-8")
 
     def update_metrics(self, name: str, tasks: Mapping[str, Any]) -> None:
         """Set the figures of one evaluation, leaving the others as they are."""
-        known = self.read_json("metrics.json") if (self.root / "metrics.json").exists() else {}
-        self.write_json("metrics.json", {**known, name: tasks})
+        known = self.read_json(self.metrics_path.name) if self.metrics_path.exists() else {}
+        self.write_json(self.metrics_path.name, {**known, name: tasks})
 
     def save_checkpoint(self, state: Mapping[str, Any]) -> None:
         """Write a checkpoint, whole or not at all."""
@@ -209,9 +229,7 @@ class RunFolder:
         Raises:
             ModelError: there is none, or it is damaged.
         """
-        if not self.checkpoint_path.is_file():
-            raise ModelError(f"{self.checkpoint_path} is missing; make it with `python -m trainer train`")
-        return read_tensors(self.checkpoint_path)
+        return read_checkpoint(self.checkpoint_path)
 
 
 @contextmanager

@@ -76,6 +76,7 @@ def train(
     record = data.record(config.tasks)
     precision = choose_precision(device)
     if not resumed:
+        folder.start_over()
         started_from = _history(RunFolder(Path(config.init))) if Path(config.init).is_dir() else []
         folder.write_json(
             "run.json", {**_record(config, device, precision, command), "started_from": started_from, **record}

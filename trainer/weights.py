@@ -106,3 +106,17 @@ def read_tensors(path: Path) -> dict[str, Any]:
         return dict(torch.load(path, map_location="cpu", weights_only=True))
     except UNREADABLE as error:
         raise ModelError(f"{path} is damaged ({type(error).__name__}: {first_line(error)}); get it again") from error
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The checkpoint of a training run.
+
+    Raises:
+        ModelError: there is none, or it is damaged.
+    """
+    if not path.is_file():
+        raise ModelError(f"{path} is missing; make it with `python -m trainer train --out {path.parent}`")
+    checkpoint = read_tensors(path)
+    if not {"recipe", "model", "epoch", "calibrated"} <= set(checkpoint):
+        raise ModelError(f"{path} is no checkpoint of a run; get it again, or train again with --fresh")
+    return checkpoint
