@@ -1,6 +1,8 @@
 """Rows, the split by source picture, small pictures, and class balance."""
 
+import errno
 import math
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -8,9 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from streamfilter.distort import Distortion, apply
-from streamfilter.errors import InputError, InputNotFoundError, PictureError
+from streamfilter.errors import InputError, InputNotFoundError, OutputError, PictureError
 from streamfilter.preprocess import shrink
 from tests.labelled import QUALITIES, write_labels
 from trainer.augment import augment
@@ -178,6 +181,38 @@ def test_merging_joins_the_confidences_of_two_tasks():
     one, other = row(confidences=(0.5, math.nan)), row(labels=(math.nan, 0.0), confidences=(math.nan, 0.1))
     (joined,) = merge([one, other])
     assert (joined.labels, joined.confidences) == ((1.0, 0.0), (0.5, 0.1))
+
+
+def test_a_picture_that_was_changed_since_it_was_labelled_is_named(tmp_path):
+    labels = write_labels(tmp_path, 6)
+    (table,) = load_tables([labels], ["classification"])
+    changed = table.rows[0].images / table.rows[0].picture
+    Image.new("RGB", (64, 64)).save(changed)
+    with pytest.raises(PictureError, match="has changed since it was labelled"):
+        Pictures(table.rows, 32)[0]
+    for path in table.rows[0].images.glob("*.png"):
+        Image.open(path).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(path)
+    with pytest.raises(InputError, match="has changed since it was labelled"):
+        balanced(labels, tmp_path)
+
+
+def test_a_truth_that_was_changed_since_is_not_asked_again(tmp_path):
+    labels = write_labels(tmp_path, 6)
+    (table,) = load_tables([labels], ["classification"])
+    with Path(table.metadata["truth"]).open("a") as truth:
+        truth.write("\n")
+    with pytest.raises(InputError, match="is not the one the table was made with"):
+        balanced(labels, tmp_path)
+
+
+def test_a_disk_without_room_for_the_pictures_is_named_before_they_are_made(labels, tmp_path, monkeypatch):
+    def full(file: int, start: int, length: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    (table,) = load_tables([labels], ["classification"])
+    with pytest.raises(OutputError, match="No space left on device; choose another --cache-dir"):
+        Pictures(table.rows, 32, cache_mb=1, folder=tmp_path)
 
 
 def test_pictures_on_disk_outlive_the_object_that_made_them(labels, tmp_path):

@@ -101,6 +101,7 @@ class TopUp:
             if not asked:
                 continue
             answers = rows_of(relabel(table.metadata, asked, self.weights_dir), self.tasks)
+            _check_same_pictures(table, answers)
             found += [row for row in answers if row.labels[self.column] == wanted]
         return found
 
@@ -154,6 +155,13 @@ def draw(
         picture, seed = pictures[random.integers(len(pictures))], int(random.integers(1, LARGEST_SEED))
         for index in random.choice(len(distortions), versions, replace=False, p=weights / weights.sum()):
             yield picture, seed, distortions[index]
+
+
+def _check_same_pictures(table: LabelTable, answers: Sequence[Row]) -> None:
+    known = sources(table)
+    for row in answers:
+        if row.content_hash not in known:
+            raise InputError(f"{row.images / row.picture} has changed since it was labelled: label it again")
 
 
 def class_weights(labels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -75,6 +75,18 @@ def read_picture(path: Path) -> tuple[RGB, str]:
         raise PictureError(f"{path} cannot be decoded: {error}") from error
 
 
+def read_labelled(path: Path, content_hash: str) -> RGB:
+    """A picture file that a table is about, as `read_picture` gives it.
+
+    Raises:
+        PictureError: it cannot be read or decoded, or is no longer the one of that hash.
+    """
+    rgb, found = read_picture(path)
+    if found != content_hash:
+        raise PictureError(f"{path} has changed since it was labelled: label it again")
+    return rgb
+
+
 def _check_size(path: Path, width: int, height: int) -> None:
     """Bounds of memory, of libjpeg, and of a classifier's resize of the shorter side."""
     long, short = max(width, height), min(width, height)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from streamfilter.digest import file_sha256
 from streamfilter.distort import Distortion
 from streamfilter.errors import ConfigError, InputError
 from streamfilter.frame import RGB
@@ -45,7 +46,7 @@ def relabel(
         Rows of the same schema with `augmentation` = the seed: a pristine and a distorted one for each network.
 
     Raises:
-        InputError: a picture is not in the table's truth, or it, the truth or a network is not what it was.
+        InputError: a picture is not in the table's truth, or the truth or a network is not what it was.
         ModelError: a network cannot be used.
         PictureError: a picture cannot be decoded.
         ConfigError: a seed is under 1.
@@ -56,6 +57,8 @@ def relabel(
     known = {item.picture: item for item in list_items(images, truth and Path(truth), task, pristine)}
     networks = [load_network(network["source"], task, weights_dir, device) for network in table_metadata["networks"]]
     _check_unchanged(table_metadata, networks)
+    if truth and file_sha256(Path(truth)) != table_metadata["settings"]["truth_sha256"]:
+        raise InputError(f"truth {truth} is not the one the table was made with: label again")
     wanted = _grouped(items, known)
 
     def ask(group: tuple[Item, int, tuple[Distortion, ...]]) -> list[Row]:

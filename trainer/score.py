@@ -17,7 +17,7 @@ import pyarrow as pa
 from streamfilter.distort import apply
 from streamfilter.errors import ConfigError, InputError, PictureError
 from trainer.parts import Parts
-from trainer.pictures import read_picture
+from trainer.pictures import read_labelled
 from trainer.rivals import RIVALS, Case, Classifier
 from trainer.score_plan import Source, digest, held_back, plan
 from trainer.score_table import KEYS, read_scores
@@ -167,9 +167,7 @@ def _rows_or_why(scorers: Sequence[Scorer], source: Source) -> list[Row] | Pictu
 
 def _rows_of(source: Source, scorers: Sequence[Scorer]) -> list[Row]:
     path = Path(source.images) / source.picture
-    pristine, content_hash = read_picture(path)
-    if content_hash != source.content_hash:
-        raise PictureError(f"{path} has changed since it was labelled: label it again")
+    pristine = read_labelled(path, source.content_hash)
     keys = {name: getattr(source, name) for name in ("picture", "content_hash", "split", "images")}
     rows = []
     for distortion in source.distortions:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,7 +20,7 @@ from streamfilter.preprocess import shrink
 from streamfilter.spec import STRETCH, input_hw
 from trainer.augment import augment
 from trainer.dataset import Row
-from trainer.pictures import read_picture
+from trainer.pictures import read_labelled
 
 JOB_TIMEOUT_SECONDS = 600.0
 LEAST_CROP = 0.8
@@ -61,7 +62,7 @@ class Pictures:
         """(H, W, 3) uint8 RGB, 0-255.
 
         Raises:
-            PictureError: the picture cannot be read.
+            PictureError: the picture cannot be read, or is no longer the one that was labelled.
         """
         if index >= len(self._made):
             return self._make(self.rows[index])
@@ -81,7 +82,7 @@ class Pictures:
         return hashlib.sha256("\n".join([str(self.size), self.fit, *names]).encode()).hexdigest()[:16]
 
     def _make(self, row: Row) -> npt.NDArray[np.uint8]:
-        rgb = read_picture(row.images / row.picture)[0]
+        rgb = read_labelled(row.images / row.picture, row.content_hash)
         if row.augmentation:
             rgb = augment(rgb, row.augmentation)[0]
         return shrink(np.ascontiguousarray(apply(rgb, row.distortion)), self.size, self.fit)
@@ -90,7 +91,7 @@ class Pictures:
 def room(
     path: Path | None, shape: tuple[int, ...], dtype: type[np.generic] = np.uint8
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
-    """Place for what is made of rows, and whether each is there: memory, or two sparse files that outlive the process.
+    """Place for what is made of rows, and whether each is there: memory, or two files that outlive the process.
 
     Args:
         path: of the files, without their endings; None for memory.
@@ -104,12 +105,19 @@ def room(
         return np.empty(shape, dtype=dtype), np.zeros(shape[0], dtype=bool)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        kept = path.with_suffix(".pictures").exists() and path.with_suffix(".made").exists()
-        mode: Any = "r+" if kept else "w+"
-        pictures = np.memmap(path.with_suffix(".pictures"), dtype, mode, shape=shape)
-        return pictures, np.memmap(path.with_suffix(".made"), np.bool_, mode, shape=shape[:1])
+        pictures, made = path.with_suffix(".pictures"), path.with_suffix(".made")
+        kept = pictures.exists() and made.exists()
+        _reserve(pictures, prod(shape) * np.dtype(dtype).itemsize, kept)
+        _reserve(made, shape[0], kept)
+        return np.memmap(pictures, dtype, "r+", shape=shape), np.memmap(made, np.bool_, "r+", shape=shape[:1])
     except (OSError, ValueError) as error:
         raise OutputError(f"pictures cannot be kept in {path.parent}: {error}; choose another --cache-dir") from error
+
+
+def _reserve(path: Path, size: int, kept: bool) -> None:
+    """Give a file its bytes on the disk, zeros where it is new: a full disk would end the process at a later write."""
+    with path.open("r+b" if kept else "w+b") as file:
+        os.posix_fallocate(file.fileno(), 0, size)
 
 
 def vary(images: npt.NDArray[np.uint8], size: int, rng: np.random.Generator, patch: int = 0) -> npt.NDArray[np.uint8]:
