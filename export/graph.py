@@ -17,9 +17,9 @@ import numpy.typing as npt
 import onnx
 import torch
 
-from export.card import render
+from export.card import HELD_BACK, render
 from export.parity import check, read_pictures
-from streamfilter.errors import InputNotFoundError, ModelError, OutputError, first_line
+from streamfilter.errors import ConfigError, InputNotFoundError, ModelError, OutputError, first_line
 from streamfilter.spec import ModelSpec
 from trainer.models import UtilityNet, load
 from trainer.rounding import MOST
@@ -70,9 +70,11 @@ def export_run(
 
     Raises:
         InputNotFoundError: the run lacks a file, or there are too few pictures.
+        ConfigError: `out` does not end in `.onnx`.
         ModelError: the run is not finished or damaged, or the graph differs from torch.
         OutputError: the file or the card cannot be written.
     """
+    check_name(out)
     net = load(run)
     record, metrics = _read(run / "run.json"), _read(run / "metrics.json")
     size = int(record["config"]["input_size"])
@@ -98,6 +100,16 @@ def export_run(
         text = render(spec, record, metrics, command, part.stat().st_size, parameters, difference, keep_useful)
         card.write_text(text, encoding="utf-8")
     return spec, difference
+
+
+def check_name(out: Path) -> None:
+    """Make sure that a model is not written over a file of another kind.
+
+    Raises:
+        ConfigError: `out` does not end in `.onnx`.
+    """
+    if out.suffix != ".onnx":
+        raise ConfigError(f"the model {out} must end in .onnx")
 
 
 def to_onnx(net: UtilityNet, spec: ModelSpec) -> onnx.ModelProto:
@@ -128,7 +140,9 @@ def to_onnx(net: UtilityNet, spec: ModelSpec) -> onnx.ModelProto:
 
 
 def _thresholds(metrics: Mapping[str, Any], tasks: Sequence[str], keep_useful: str) -> dict[str, float]:
-    judged = metrics["held_back"]["tasks"]
+    if HELD_BACK not in metrics:
+        raise ModelError("metrics.json lacks what training measured; give its training command again")
+    judged = metrics[HELD_BACK]["tasks"]
     found = {task: judged[task]["threshold_to_keep"].get(keep_useful) for task in tasks}
     missing = [task for task, value in found.items() if value is None]
     if missing:
@@ -202,11 +216,14 @@ def _summary(tasks: Mapping[str, Any]) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputNotFoundError(f"{path} is missing; make the run with `python -m trainer train`") from error
     except (OSError, ValueError) as error:
         raise ModelError(f"{path} cannot be read ({error}); train again with --fresh") from error
+    if not isinstance(value, dict):
+        raise ModelError(f"{path} is not a JSON object; train again with --fresh")
+    return value
 
 
 @contextmanager

@@ -19,10 +19,10 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from export.graph import INPUT, replacing
+from export.graph import INPUT, check_name, replacing
 from export.parity import read_pictures
-from streamfilter.errors import ModelError, StreamFilterError
-from streamfilter.scorer import Scorer
+from streamfilter.errors import ConfigError, ModelError, StreamFilterError
+from streamfilter.scorer import Scorer, find_model
 
 QUANTISED = ("Conv", "Gemm", "MatMul", "Add", "MaxPool", "Relu", "Clip")
 QUALITIES = (95, 50, 20, 8, 3)
@@ -33,11 +33,11 @@ MOST_APART = 0.3
 Images = npt.NDArray[np.uint8]
 
 
-def quantise(model: Path, out: Path, pictures: list[Path], command: str = "") -> tuple[float, float]:
+def quantise(model: Path | str, out: Path, pictures: list[Path], command: str = "") -> tuple[float, float]:
     """Write a model anew with 8-bit weights, a scale a channel, and 8-bit activations; its card is carried over.
 
     Args:
-        model: an exported utility model.
+        model: an exported utility model, or the name of a shipped one.
         out: the ONNX file to write; its card goes beside it.
         pictures: folders of real pictures; the ranges of the activations are taken from them.
         command: the command line, for the card.
@@ -46,11 +46,18 @@ def quantise(model: Path, out: Path, pictures: list[Path], command: str = "") ->
         Mean and largest difference of a utility from the original, on those pictures.
 
     Raises:
+        ConfigError: `out` does not end in `.onnx`, or is the model itself.
         InputNotFoundError: there are too few pictures.
-        ModelError: the model cannot be read or quantised, or differs by more than `MOST_APART`.
+        ModelError: the model cannot be read, is quantised already, or differs by more than `MOST_APART`.
         OutputError: the file cannot be written.
     """
+    check_name(out)
+    model = find_model(str(model))
+    if out.exists() and out.samefile(model):
+        raise ConfigError(f"{out} is the model itself; choose another --out")
     original = Scorer(str(model), device="cpu")
+    if any(node.op_type == "QuantizeLinear" for node in onnx.load(model).graph.node):
+        raise ModelError(f"{model} calculates in int8 already; give the model it was made from")
     images = _compressed(read_pictures(pictures, original.spec.input_size, original.spec.fit))
     with replacing(out) as part:
         _quantise(model, part, images)
@@ -122,12 +129,12 @@ def _compressed(images: Images) -> Images:
 
 
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model")
 @click.option(
     "--pictures", multiple=True, required=True, type=click.Path(path_type=Path), help="Real ones; repeatable."
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="ONNX file; its card goes beside it.")
-def main(model: Path, pictures: tuple[Path, ...], out: Path) -> None:
+def main(model: str, pictures: tuple[Path, ...], out: Path) -> None:
     """Write MODEL with convolutions in int8."""
     try:
         mean, most = quantise(

@@ -4,10 +4,12 @@ from io import BytesIO
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 from streamfilter.distort import COMBINED, JPEG_QUALITIES, KINDS, Distortion, Kind, apply, draw, parse
 from streamfilter.errors import ConfigError, ShapeError
+from trainer.__main__ import main
 from trainer.augment import augment
 from trainer.sheet import contact_sheet
 
@@ -131,6 +133,18 @@ def test_the_contact_sheet_shows_every_strength(photograph):
     sheet = contact_sheet(photograph, ("jpeg", "noise"))
     assert sheet.shape[1] > 5 * 144
     assert len(np.unique(sheet[24:120, 8:140].reshape(-1, 3), axis=0)) > 500
+
+
+def test_the_contact_sheet_replaces_no_picture_and_names_a_place_that_is_none(photograph, tmp_path):
+    picture = tmp_path / "p.png"
+    Image.fromarray(photograph).save(picture)
+    before = picture.read_bytes()
+    for out, told in ((picture, "is the picture itself"), (picture / "sheet.png", "cannot write")):
+        done = CliRunner().invoke(main, ["sheet", str(picture), "--kind", "noise", "--out", str(out)])
+        assert done.exit_code == 1
+        assert told in done.stderr
+        assert done.stderr.count("\n") == 1
+    assert picture.read_bytes() == before
 
 
 @pytest.mark.parametrize(

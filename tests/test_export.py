@@ -1,6 +1,7 @@
 """Export: the file runs in the runtime, agrees with torch, carries its spec and card, or is not there at all."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from click.testing import CliRunner
 from export import export_run, parity
 from export.__main__ import main
 from export.card import _commands
-from streamfilter.errors import InputNotFoundError, ModelError, OutputError
+from streamfilter.errors import ConfigError, InputNotFoundError, ModelError, OutputError
 from streamfilter.scorer import Scorer
 from tests.labelled import write_labels, write_pictures
 from trainer.models import load
@@ -144,6 +145,22 @@ def test_too_few_pictures_leave_nothing(run, tmp_path):
 def test_a_folder_that_is_not_there_is_named(run, tmp_path):
     with pytest.raises(OutputError, match=r"cannot write .*none"):
         export_run(run, tmp_path / "none" / "m.onnx")
+
+
+def test_only_a_file_that_is_called_a_model_is_written(run, tmp_path):
+    notes = tmp_path / "notes.txt"
+    notes.write_text("mine")
+    with pytest.raises(ConfigError, match=r"must end in \.onnx"):
+        export_run(run, notes)
+    assert notes.read_text() == "mine"
+
+
+@pytest.mark.parametrize(("text", "message"), [("7", "is not a JSON object"), ("{}", "lacks what training measured")])
+def test_damaged_figures_are_refused(run, tmp_path, text, message):
+    damaged = shutil.copytree(run, tmp_path / "run")
+    (damaged / "metrics.json").write_text(text)
+    with pytest.raises(ModelError, match=message):
+        export_run(damaged, tmp_path / "m.onnx")
 
 
 def test_an_unfinished_run_is_refused_in_one_line(tmp_path):

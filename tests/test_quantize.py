@@ -12,7 +12,7 @@ from PIL import Image
 
 from export.quantize import main, quantise
 from streamfilter import Scorer, shipped_models
-from streamfilter.errors import InputNotFoundError, ModelError, StreamFilterError
+from streamfilter.errors import ConfigError, InputNotFoundError, ModelError, StreamFilterError
 
 NAMES = ("astronaut", "coffee", "chelsea", "rocket")
 
@@ -75,6 +75,18 @@ def test_too_few_pictures_and_too_large_a_loss_leave_nothing(
     with pytest.raises(ModelError, match="nothing was written"):
         quantise(model, out, [pictures])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_model_itself_and_one_made_by_this_are_refused(model: Path, pictures: Path, tmp_path: Path) -> None:
+    before = model.read_bytes()
+    with pytest.raises(ConfigError, match="is the model itself"):
+        quantise(model, model, [pictures])
+    assert model.read_bytes() == before
+    with pytest.raises(ConfigError, match=r"must end in \.onnx"):
+        quantise(model, tmp_path / "notes.txt", [pictures])
+    quantise("utility-nano", tmp_path / "int8.onnx", [pictures])
+    with pytest.raises(ModelError, match="in int8 already"):
+        quantise(tmp_path / "int8.onnx", tmp_path / "again.onnx", [pictures])
 
 
 def test_what_is_no_model_is_refused_in_one_line(pictures: Path, tmp_path: Path) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 
 import click
 import numpy as np
 
 from streamfilter.distort import KINDS, Distortion, apply
-from streamfilter.errors import OutputError
+from streamfilter.errors import ConfigError, OutputError
 from streamfilter.frame import RGB
+from trainer.parts import write_beside
 from trainer.pictures import read_picture
 
 SIDE, MARGIN, CAPTION = 144, 6, 16
@@ -54,11 +56,11 @@ def command(picture: Path, out: Path, kinds: tuple[str, ...]) -> None:
     """Show PICTURE under every distortion at five levels."""
     from PIL import Image
 
-    sheet = contact_sheet(read_picture(picture)[0], kinds or tuple(KINDS))
-    part = out.with_name(out.name + ".part")
+    if out.exists() and picture.exists() and out.samefile(picture):
+        raise ConfigError(f"{out} is the picture itself; choose another --out")
+    sheet, data = contact_sheet(read_picture(picture)[0], kinds or tuple(KINDS)), BytesIO()
+    Image.fromarray(sheet).save(data, "PNG", optimize=True)
     try:
-        Image.fromarray(sheet).save(part, "PNG", optimize=True)
-        part.replace(out)
+        write_beside(out, data.getvalue())
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise OutputError(f"cannot write {out}: {error.strerror or error}; choose another --out") from error
