@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from streamfilter.distort import Distortion, apply
-from streamfilter.errors import ConfigError, OutputError
+from streamfilter.errors import ConfigError, InputError, OutputError
 from tests.labelling import QUALITIES, detection_job, job, make_folder
 from tests.tiny_networks import colour_classifier
 from trainer import label as label_room
@@ -19,6 +19,7 @@ from trainer.__main__ import main
 from trainer.augment import augment
 from trainer.label import label
 from trainer.networks import load_network
+from trainer.outcomes import rows_of
 from trainer.pictures import read_picture
 from trainer.tables import derive, metadata_of, read_table
 
@@ -207,6 +208,41 @@ def test_a_broken_picture_is_named_and_the_rest_goes_on(folder):
     table = read_table(folder / "labels" / "classification.parquet")
     assert set(table["picture"].to_pylist()) == {f"p{index}.png" for index in (0, 3, 4, 5, 6)}
     assert label(job(folder)) == skipped
+
+
+def test_pictures_that_are_all_broken_make_no_table(folder):
+    pictures = {path: path.read_bytes() for path in (folder / "images").iterdir()}
+    for path in pictures:
+        path.write_bytes(b"no picture")
+    with pytest.raises(InputError, match=r"none of the 7 pictures can be used, the first because .*p0\.png"):
+        label(job(folder))
+    assert list((folder / "labels").iterdir()) == []
+    for path, data in pictures.items():
+        path.write_bytes(data)
+    assert label(job(folder)) == []
+
+
+def test_two_runs_in_one_folder_do_not_mix(folder, monkeypatch):
+    told = []
+
+    def ask_while_another_starts(*arguments):
+        if not told:
+            with pytest.raises(OutputError, match=r"another process is writing into .*; wait for it") as refused:
+                label(job(folder))
+            told.append(refused)
+        return rows_of(*arguments)
+
+    monkeypatch.setattr(label_room, "rows_of", ask_while_another_starts)
+    assert label(job(folder, workers=1)) == []
+    assert len(told) == 1
+    assert read_table(folder / "labels" / "classification.parquet").num_rows == 7 * 3 * 2
+
+
+def test_parts_of_unknown_settings_are_not_gone_on_from(folder):
+    left = folder / "labels" / ".classification-parts"
+    left.mkdir(parents=True)
+    (left / "00000.parquet").write_bytes(b"left by a run that was killed while it tidied up")
+    assert label(job(folder)) == []
 
 
 def run(*arguments: object):

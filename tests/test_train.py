@@ -15,10 +15,11 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
-from streamfilter.errors import ConfigError, DeviceError, InputError, ModelError
+from streamfilter.errors import ConfigError, DeviceError, InputError, ModelError, OutputError
 from tests.labelled import write_labels
 from trainer import loop
 from trainer.__main__ import main
+from trainer.alone import alone_in
 from trainer.loop import learning_rate, masked_cross_entropy, stop_on_signal
 from trainer.models import build, load
 from trainer.runs import RunFolder, TrainConfig
@@ -175,6 +176,12 @@ def test_starting_over_leaves_nothing_of_the_run_before(config, trained, tmp_pat
     }  # fmt: skip
     with pytest.raises(ModelError, match="not finished"):
         load(again)
+
+
+def test_two_runs_do_not_train_into_one_folder(config, tmp_path):
+    with alone_in(tmp_path), pytest.raises(OutputError, match="another process is writing into"):
+        train(config, tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_record_that_is_no_object_is_named(tmp_path):

@@ -17,6 +17,7 @@ from streamfilter.digest import file_sha256
 from streamfilter.distort import JPEG_QUALITIES, Distortion, parse
 from streamfilter.errors import ConfigError, PictureError
 from streamfilter.spec import TASKS
+from trainer.alone import alone_in
 from trainer.networks import Network, load_network
 from trainer.outcomes import Row, rows_of
 from trainer.parts import Parts
@@ -77,7 +78,7 @@ def label(job: LabelJob, show_progress: bool = False) -> list[str]:
         InputError: pictures or truth are missing or unreadable.
         ModelError: a network cannot be used.
         ConfigError: the job is contradictory, or `out` holds labels made with other settings.
-        OutputError: the table cannot be written.
+        OutputError: the table cannot be written, or another process is at it.
     """
     known = list_items(job.images, job.truth, job.task, job.reference == "pristine")
     items = select(known, job.split, job.limit)
@@ -89,8 +90,9 @@ def label(job: LabelJob, show_progress: bool = False) -> list[str]:
         logger.info("%s is complete, nothing to do", parts.table)
         return list(metadata_of(read_table(parts.table))["skipped"])
     ask, part_schema = partial(_rows, job, networks), partial(_part_schema, job.task)
-    count, skipped = parts.fill(items, ask, part_schema, job.workers, show_progress)
-    parts.merge(count, schema(job.task, _metadata(job, networks, settings, skipped)))
+    with alone_in(parts.folder):
+        count, skipped = parts.fill(items, ask, part_schema, job.workers, show_progress)
+        parts.merge(count, schema(job.task, _metadata(job, networks, settings, skipped)))
     return skipped
 
 

@@ -62,7 +62,8 @@ class Parts:
             elif note.exists():
                 self._check(json.loads(note.read_text(encoding="utf-8")), self.folder)
             else:
-                self.folder.mkdir(parents=True, exist_ok=True)
+                shutil.rmtree(self.folder, ignore_errors=True)
+                self.folder.mkdir(parents=True)
                 write_beside(note, json.dumps(self.settings, indent=1).encode())
         except (OSError, ValueError, pa.ArrowException) as error:
             raise OutputError(f"labels cannot be kept in {self.out}: {error}") from error
@@ -125,7 +126,7 @@ class Parts:
             How many parts there are, and a line for each item without rows.
 
         Raises:
-            InputError: a part of an earlier run cannot be read.
+            InputError: a part of an earlier run cannot be read, or no item has rows; then no part is kept.
             OutputError: a part cannot be written.
         """
         chunks = [items[start : start + PICTURES_PER_PART] for start in range(0, len(items), PICTURES_PER_PART)]
@@ -135,8 +136,12 @@ class Parts:
             shown = iter(progress(answers, self.task, len(items), len(items) - len(missing), show_progress))
             for index in left:
                 self.write(index, _table(islice(shown, len(chunks[index])), schema))
-        notes = (self.rows(index).schema.metadata[METADATA_KEY] for index in range(len(chunks)))
-        return len(chunks), [line for note in notes for line in json.loads(note)["skipped"]]
+        parts = [self.rows(index).schema for index in range(len(chunks))]
+        skipped = [line for part in parts for line in json.loads(part.metadata[METADATA_KEY])["skipped"]]
+        if skipped and len(skipped) == len(items):
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise InputError(f"none of the {len(items)} pictures can be used, the first because {skipped[0]}")
+        return len(chunks), skipped
 
     def merge(self, count: int, schema: pa.Schema) -> None:
         """Join parts 0 to `count` - 1 into the table, then remove them.

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from streamfilter.distort import apply
 from streamfilter.errors import ConfigError, InputError, PictureError
+from trainer.alone import alone_in
 from trainer.parts import Parts
 from trainer.pictures import read_labelled
 from trainer.rivals import RIVALS, Case, Classifier
@@ -79,7 +80,7 @@ def score(job: ScoreJob, show_progress: bool = False) -> list[str]:
         InputError: label tables are missing or unreadable, or hold no picture that the run held back.
         ModelError: a model or network cannot be used.
         ConfigError: nothing is to be scored, a name is unknown or double, or `out` was made with other settings.
-        OutputError: the table cannot be written.
+        OutputError: the table cannot be written, or another process is at it.
     """
     if job.out.suffix != SUFFIX:
         raise ConfigError(f"the score table {job.out} must end in {SUFFIX}")
@@ -97,8 +98,9 @@ def score(job: ScoreJob, show_progress: bool = False) -> list[str]:
     parts.open()
     columns = [name for scorer in scorers for name in scorer.columns]
     part_schema = partial(_part_schema, columns)
-    count, skipped = parts.fill(sources, partial(_rows_or_why, scorers), part_schema, job.workers, show_progress)
-    parts.merge(count, _schema(columns, {"settings": settings, "skipped": skipped, "created_by": CREATED_BY}))
+    with alone_in(parts.folder):
+        count, skipped = parts.fill(sources, partial(_rows_or_why, scorers), part_schema, job.workers, show_progress)
+        parts.merge(count, _schema(columns, {"settings": settings, "skipped": skipped, "created_by": CREATED_BY}))
     return skipped
 
 

@@ -41,7 +41,7 @@ def plan(folders: Sequence[Path]) -> list[Source]:
 
     Raises:
         InputNotFoundError: a folder is missing or has no label table.
-        InputError: a table cannot be read, or two tables disagree about a picture's content.
+        InputError: a table cannot be read, two tables disagree about a picture's content, or there is no picture.
     """
     sources: dict[tuple[str, str], Source] = {}
     known: dict[tuple[str, float | None], Distortion] = {}
@@ -55,6 +55,8 @@ def plan(folders: Sequence[Path]) -> list[Source]:
                 raise InputError(f"{record['picture']} in {path} has another content than in the table before it")
             key = (record["distortion"], record["strength"])
             source.distortions[known.setdefault(key, Distortion(*key))] = None
+    if not sources:
+        raise InputError(f"{', '.join(map(str, folders))}: no row is of a picture without augmentation, none to score")
     return list(sources.values())
 
 

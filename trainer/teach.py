@@ -28,6 +28,7 @@ from streamfilter.errors import ConfigError, PictureError
 from streamfilter.frame import RGB
 from streamfilter.preprocess import shrink
 from streamfilter.spec import input_hw
+from trainer.alone import alone_in
 from trainer.augment import augment
 from trainer.label import distortions_option
 from trainer.models import UtilityNet, load
@@ -134,7 +135,7 @@ def teach(job: TeachJob, show_progress: bool = False) -> list[str]:
         InputError: pictures or truth are missing or unreadable.
         ModelError: the teacher cannot be used.
         ConfigError: the job is contradictory, or `out` holds a table made with other settings.
-        OutputError: the table cannot be written.
+        OutputError: the table cannot be written, or another process is at it.
     """
     known = list_items(job.images, job.truth, "classification", pristine=True)
     items = select(known, job.split, job.limit)
@@ -146,9 +147,10 @@ def teach(job: TeachJob, show_progress: bool = False) -> list[str]:
         logger.info("%s is complete, nothing to do", parts.table)
         return list(metadata_of(read_taught(parts.table))["skipped"])
     ask, part_schema = partial(_rows, job, teacher), partial(_part_schema, teacher)
-    count, skipped = parts.fill(items, ask, part_schema, job.workers, show_progress)
-    metadata = _metadata(job, teacher, settings, skipped)
-    parts.merge(count, taught_schema(teacher.networks, metadata))
+    with alone_in(parts.folder):
+        count, skipped = parts.fill(items, ask, part_schema, job.workers, show_progress)
+        metadata = _metadata(job, teacher, settings, skipped)
+        parts.merge(count, taught_schema(teacher.networks, metadata))
     return skipped
 
 

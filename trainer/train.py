@@ -15,6 +15,7 @@ import torch
 from streamfilter.errors import ConfigError, DeviceError
 from streamfilter.spec import TASKS
 from trainer import evaluate
+from trainer.alone import alone_in
 from trainer.balance import METHODS
 from trainer.dataset import load_tables, network_names
 from trainer.efficientnet import Lite
@@ -50,6 +51,7 @@ def train(
         ConfigError: the folder holds a checkpoint of another recipe, or a task lacks a class.
         DeviceError: the device is not there.
         InputError: labels are missing, or of the test split.
+        OutputError: the folder cannot be written, or another process trains into it.
     """
     device = choose_device(config.device)
     if config.threads:
@@ -69,34 +71,35 @@ def train(
     }
     folder = RunFolder(out)
     folder.create()
-    resumed = folder.checkpoint_path.exists() and not fresh
-    if resumed:
-        resume(state, folder, recipe)
-    data = prepare(config, tables, out, weights_dir, networks)
-    record = data.record(config.tasks)
-    precision = choose_precision(device)
-    if not resumed:
-        folder.start_over()
-        started_from = _history(RunFolder(Path(config.init))) if Path(config.init).is_dir() else []
-        folder.write_json(
-            "run.json", {**_record(config, device, precision, command), "started_from": started_from, **record}
-        )
-        folder.write_json("split.json", data.sides())
-    kind = PlacesLoop if config.model == CENTRED else Loop
-    loop = kind(config, data, folder, state, recipe, device, precision)
-    if not loop.run():
-        return False
-    if config.keep_initial and not state.calibrated:
-        mix(net.backbone, initial, config.keep_initial)
-    round_weights(net.backbone, config.weights)
-    logits, tasks = loop.held_back_logits(), len(config.tasks)
-    (scales, biases), figures = evaluate.judge_held_back(logits[:, :tasks], data.held, config.tasks)
-    more_scales, more_biases = evaluate.calibrate_networks(logits[:, tasks:], data.held, networks)
-    net.calibrate([*scales, *more_scales], [*biases, *more_biases])
-    state.calibrated = True
-    folder.update_metrics(evaluate.HELD_BACK, {"command": command, "labels": record["labels"], "tasks": figures})
-    folder.save_checkpoint(state.to_checkpoint(recipe))
-    return True
+    with alone_in(out):
+        resumed = folder.checkpoint_path.exists() and not fresh
+        if resumed:
+            resume(state, folder, recipe)
+        data = prepare(config, tables, out, weights_dir, networks)
+        record = data.record(config.tasks)
+        precision = choose_precision(device)
+        if not resumed:
+            folder.start_over()
+            started_from = _history(RunFolder(Path(config.init))) if Path(config.init).is_dir() else []
+            folder.write_json(
+                "run.json", {**_record(config, device, precision, command), "started_from": started_from, **record}
+            )
+            folder.write_json("split.json", data.sides())
+        kind = PlacesLoop if config.model == CENTRED else Loop
+        loop = kind(config, data, folder, state, recipe, device, precision)
+        if not loop.run():
+            return False
+        if config.keep_initial and not state.calibrated:
+            mix(net.backbone, initial, config.keep_initial)
+        round_weights(net.backbone, config.weights)
+        logits, tasks = loop.held_back_logits(), len(config.tasks)
+        (scales, biases), figures = evaluate.judge_held_back(logits[:, :tasks], data.held, config.tasks)
+        more_scales, more_biases = evaluate.calibrate_networks(logits[:, tasks:], data.held, networks)
+        net.calibrate([*scales, *more_scales], [*biases, *more_biases])
+        state.calibrated = True
+        folder.update_metrics(evaluate.HELD_BACK, {"command": command, "labels": record["labels"], "tasks": figures})
+        folder.save_checkpoint(state.to_checkpoint(recipe))
+        return True
 
 
 def resume(state: State, folder: RunFolder, recipe: dict[str, Any]) -> None:
