@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from click.testing import CliRunner
@@ -18,6 +20,7 @@ from trainer.dataset import Row
 from trainer.evaluate import evaluate, judge_held_back, markdown, task_figures
 from trainer.metrics import cross_fitted, expected_calibration_error, figures, fit_platt, quality_oracle
 from trainer.runs import TrainConfig
+from trainer.tables import read_table
 from trainer.train import train
 
 torch.set_num_threads(1)
@@ -120,6 +123,17 @@ def test_held_back_rows_give_each_task_its_calibration():
 def test_training_sources_are_refused(run):
     with pytest.raises(InputError, match="were trained on"):
         evaluate(run, [str(run.parent / "labels")], "test")
+
+
+def test_tables_without_a_label_are_refused(run, tmp_path):
+    labels = write_labels(tmp_path, 4, first=100)
+    table = read_table(labels / "classification.parquet")
+    place = table.column_names.index("reference_class")
+    unknown = pa.array([-1] * table.num_rows, pa.int32())
+    pq.write_table(table.set_column(place, table.schema.field(place), unknown), labels / "classification.parquet")
+    with pytest.raises(InputError, match=r"no classification row of .* has a label"):
+        evaluate(run, [str(labels)], "empty")
+    assert "empty" not in json.loads((run / "metrics.json").read_text())
 
 
 def test_the_command_judges_other_pictures_even_of_the_test_split(run, tmp_path):

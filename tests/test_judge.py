@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 from PIL import Image
@@ -16,6 +18,7 @@ from trainer.judge.decisions import confident_errors, with_truth, wrong
 from trainer.judge.rows import load_evidence
 from trainer.judge.scores import with_oracles, with_scores
 from trainer.score_table import read_scores
+from trainer.tables import read_table
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +103,17 @@ def test_missing_scores_and_models_are_refused(folder: Path, tmp_path: Path) -> 
         with_scores(evidence, [read_scores(gaps)], ["ours"])
     with pytest.raises(InputNotFoundError, match="python -m trainer score"):
         read_scores(tmp_path / "none.parquet")
+
+
+@pytest.mark.parametrize("what", ["discard", "figure1"])
+def test_tables_without_a_right_answer_are_refused(folder: Path, tmp_path: Path, what: str) -> None:
+    table = read_table(folder / "test" / "classification.parquet")
+    place = table.column_names.index("reference_class")
+    unknown = pa.array([-1] * table.num_rows, pa.int32())
+    pq.write_table(table.set_column(place, table.schema.field(place), unknown), tmp_path / "classification.parquet")
+    with pytest.raises(InputError, match="no classification row has a"):
+        judge(request(folder, what, tmp_path / "out", labels=(tmp_path,)))
+    assert not (tmp_path / "out").exists()
 
 
 def test_bad_requests_name_every_problem(tmp_path: Path) -> None:

@@ -212,6 +212,17 @@ def test_a_table_of_something_else_is_refused(tmp_path):
         read_table(tmp_path / "none.parquet")
 
 
+def test_a_table_without_rows_or_of_other_values_is_refused(tmp_path):
+    columns = schema("classification", {"task": "classification"})
+    pq.write_table(columns.empty_table(), tmp_path / "empty.parquet")
+    with pytest.raises(InputError, match=r"empty\.parquet has no rows"):
+        read_table(tmp_path / "empty.parquet")
+    words = {name: pa.array(["word"]) for name in columns.names}
+    pq.write_table(pa.table(words, metadata=columns.metadata), tmp_path / "words.parquet")
+    with pytest.raises(InputError, match="holds other values than a label table"):
+        read_table(tmp_path / "words.parquet")
+
+
 def test_a_table_with_rows_missing_is_refused(folder):
     label(job(folder))
     table = read_table(folder / "labels" / "classification.parquet")

@@ -161,7 +161,7 @@ def evaluate(run: Path, labels: Sequence[str], name: str, command: str = "", dev
         Figures for each task that the tables label.
 
     Raises:
-        InputError: a table cannot be read, or holds a source picture the run was trained on.
+        InputError: a table cannot be read, has no label, or holds a source picture the run was trained on.
         ModelError: the run is not finished.
     """
     folder, net = RunFolder(run), load(run).to(torch.device(device))
@@ -180,6 +180,8 @@ def evaluate(run: Path, labels: Sequence[str], name: str, command: str = "", dev
     judged = {}
     for index, task in enumerate(tasks):
         marked = ~np.isnan(truth[:, index])
+        if not marked.any():
+            raise InputError(f"no {task} row of {', '.join(labels)} has a label; label more pictures")
         chosen = [row for row, keep in zip(rows, marked, strict=True) if keep]
         judged[task] = task_figures(probabilities[marked, index], truth[marked, index], chosen)
     used = [

@@ -86,7 +86,12 @@ def read_table(path: Path) -> pa.Table:
             table = table.append_column(wanted.field(name), pa.nulls(table.num_rows, wanted.field(name).type))
     if table.column_names != wanted.names:
         raise InputError(f"label table {path} has the columns {table.column_names}, expected {wanted.names}")
-    return table
+    if not table.num_rows:
+        raise InputError(f"label table {path} has no rows: remove it and label again")
+    try:
+        return table.cast(wanted.with_metadata(table.schema.metadata))
+    except pa.ArrowException as error:
+        raise InputError(f"label table {path} holds other values than a label table: {error}") from error
 
 
 def metadata_of(table: pa.Table | pa.Schema, where: object = "table") -> dict[str, Any]:

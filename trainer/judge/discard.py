@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from streamfilter.errors import InputError
 from trainer.judge.charts import curve_panels
 from trainer.judge.decisions import Bools, confident_errors, with_truth, wrong
 from trainer.judge.discarding import MOST, SHARES, STEPS, errors_kept, partial_auc
@@ -95,8 +96,14 @@ def confident_figures(scores: Mapping[str, Floats], errors: Bools, share: float)
 
 
 def figures(evidence: Evidence) -> dict[str, Any]:
-    """The task's curves, and its confident errors at each model's threshold, as JSON values."""
+    """The task's curves, and its confident errors at each model's threshold, as JSON values.
+
+    Raises:
+        InputError: no row has a truth.
+    """
     judged = with_truth(evidence)
+    if not len(judged):
+        raise InputError(f"no {evidence.task} row has a truth to err from: judge tables of other pictures")
     found: dict[str, Any] = {"frames": len(judged), "shares": [0, *SHARES]}
     found["scorers"] = discard_figures(judged.scores, wrong(judged), judged.plain >= 0)
     confident, found["confident_errors"] = confident_errors(judged), {}

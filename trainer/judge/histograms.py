@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from streamfilter.errors import InputError
 from trainer.judge.charts import NON_USEFUL_COLOUR, USEFUL_COLOUR
 from trainer.judge.report import Report, Section, decimals
 from trainer.judge.rows import Evidence, Floats, Utilities
@@ -30,8 +31,14 @@ NOTE = (
 
 
 def figures(evidence: Evidence) -> dict[str, Any]:
-    """AUROC and overlap coefficient of every scorer on the combined label, as JSON values."""
+    """AUROC and overlap coefficient of every scorer on the combined label, as JSON values.
+
+    Raises:
+        InputError: no row has a label.
+    """
     known = evidence.label >= 0
+    if not known.any():
+        raise InputError(f"no {evidence.task} row has a label: judge tables of more pictures, or other --rows")
     label = evidence.label[known]
     scorers = {
         name: {"auroc": auroc(scores[known], label), "overlap": overlap_coefficient(scores[known], label)}
