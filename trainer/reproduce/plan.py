@@ -142,9 +142,10 @@ def _judge_steps(
         scorers = _run_names(chosen, place) if test == TESTS[0].name else _model_names(chosen, place)
         oracle = (place.work / MANY,) if what == "distortions" or test == MANY_KINDS else ()
         scores = place.work / "scores" / f"{test}.parquet"
-        steps.append(
-            JudgeStep(Request(what, (labels / test,), results, (scores,), tuple(scorers), oracle, (), rows, name))
+        request = Request(
+            what, (labels / test,), results, (scores,), tuple(scorers), dev_labels=oracle, rows=rows, name=name
         )
+        steps.append(JudgeStep(request))
     return steps
 
 
