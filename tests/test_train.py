@@ -110,6 +110,13 @@ def test_a_run_can_start_from_the_weights_of_another(config, trained, tmp_path):
         build("shufflenet_v2_x0_5", config.tasks, str(trained))
 
 
+def test_a_run_never_starts_from_itself(config, trained):
+    before = {path.name: path.read_bytes() for path in trained.iterdir()}
+    with pytest.raises(ConfigError, match="cannot start from itself"):
+        train(replace(config, init=str(trained)), trained, fresh=True)
+    assert {path.name: path.read_bytes() for path in trained.iterdir()} == before
+
+
 def test_a_share_of_the_initial_weights_stays(config, trained, tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match=r"share of the initial weights 1\.5 outside 0-1; .*give --init"):
         replace(config, keep_initial=1.5)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,8 +22,8 @@ def alone_in(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise OutputError(f"{folder} cannot be opened: {error.strerror}; run again") from error
     try:
-        # Some network file systems lock no folder: what is written there is whole all the same, only wasted.
-        with suppress(OSError):
+        # Some systems and network file systems lock no folder: what is written is whole all the same, only wasted.
+        with suppress(OSError, ImportError):
             _lock(opened, folder)
         yield
     finally:
@@ -32,6 +31,8 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 
 def _lock(opened: int, folder: Path) -> None:
+    import fcntl
+
     try:
         fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

@@ -53,6 +53,8 @@ def train(
         InputError: labels are missing, or of the test split.
         OutputError: the folder cannot be written, or another process trains into it.
     """
+    if Path(config.init).resolve() == out.resolve():
+        raise ConfigError(f"{out} cannot start from itself; choose another --out")
     device = choose_device(config.device)
     if config.threads:
         torch.set_num_threads(config.threads)

@@ -117,7 +117,10 @@ def room(
 def _reserve(path: Path, size: int, kept: bool) -> None:
     """Give a file its bytes on the disk, zeros where it is new: a full disk would end the process at a later write."""
     with path.open("r+b" if kept else "w+b") as file:
-        os.posix_fallocate(file.fileno(), 0, size)
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+        else:
+            file.truncate(size)
 
 
 def vary(images: npt.NDArray[np.uint8], size: int, rng: np.random.Generator, patch: int = 0) -> npt.NDArray[np.uint8]:
