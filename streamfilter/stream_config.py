@@ -117,6 +117,12 @@ class StreamConfig:
             yield f"uri is {_shown(self.uri)}, expected an address"
         if self.records is not None and (not isinstance(self.records, str) or not self.records):
             yield f"records is {_shown(self.records)}, expected a file"
+        if not isinstance(self.out, tuple | list) or not all(isinstance(target, str) for target in self.out):
+            yield f"out is {_shown(self.out)}, expected a list of targets"
+        if not isinstance(self.live, LiveSettings):
+            yield f"live is {_shown(self.live)}, expected LiveSettings"
+        if not isinstance(self.policy, Mapping) or not set(self.policy) <= set(POLICY_FIELDS):
+            yield f"policy is {_shown(self.policy)}, expected some of {', '.join(POLICY_FIELDS)} with their values"
 
 
 def names_for(uris: Sequence[str]) -> list[str]:
@@ -195,9 +201,6 @@ def _stream(
     values = _known(values, [*OWN_FIELDS, *POLICY_FIELDS, *_LIVE_FIELDS], where, mistakes)
     out = values.get("out", [])
     out = [out] if isinstance(out, str) else out
-    if not isinstance(out, list) or not all(isinstance(target, str) for target in out):
-        mistakes.append(f"{where}: out is {_shown(out)}, expected a target or a list of them")
-        out = []
     policy = {name: values[name] for name in POLICY_FIELDS if name in values}
     live = {**_valid(shared), **{name: values[name] for name in _LIVE_FIELDS if name in values}}
     uri = values.get("uri", "")
@@ -208,7 +211,8 @@ def _stream(
     with _collecting(mistakes, where):
         own = LiveSettings(**live)
     with _collecting(mistakes, where):
-        return StreamConfig(name, uri, tuple(out), values.get("records"), own, policy)
+        targets = tuple(out) if isinstance(out, list) else out
+        return StreamConfig(name, uri, targets, values.get("records"), own, policy)
     return None
 
 

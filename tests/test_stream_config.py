@@ -1,5 +1,7 @@
 """The TOML of streams: what it may say, and that all mistakes are told at once."""
 
+from pathlib import Path
+
 import pytest
 
 from streamfilter.config import Settings
@@ -71,7 +73,7 @@ def test_all_mistakes_are_told_at_once(tmp_path):
         ("[[stream]]", "uri is '', expected an address"),
         ("stream = 3", r"streams are \[\[stream\]\] tables"),
         ("stream = [3]", "stream 1 is no table"),
-        ('[[stream]]\nuri = "a"\nout = 5', "out is 5, expected a target or a list of them"),
+        ('[[stream]]\nuri = "a"\nout = 5', "out is 5, expected a list of targets"),
         ('[[stream]]\nuri = "a"\nname = "b"\n[[stream]]\nuri = "c"\nname = "b"', "two streams are named b"),
         ('[[stream]]\nuri = "a"\nname = "no way"', "name is 'no way', expected letters"),
         ('[live]\nstall_seconds = 0\n[[stream]]\nuri = "a"', "live: stall_seconds is 0, expected a number from 0.1"),
@@ -126,7 +128,7 @@ out = ["mqtt://user:SECRET@broker/x", 5]
     message = str(caught.value)
     assert "has 7 mistakes" in message
     for told in ("name is 'a b'", "uri is ''", "records is 7, expected a file", "a profile brings its own, give one",
-                 "queue_frames is 0", "uri is ['rtsp://***@host/a']", "out is ['mqtt://***@broker/x', 5]"):  # fmt: skip
+                 "queue_frames is 0", "uri is ['rtsp://***@host/a']", "out is ('mqtt://***@broker/x', 5)"):  # fmt: skip
         assert told in message
     assert "SECRET" not in message
 
@@ -135,3 +137,19 @@ out = ["mqtt://user:SECRET@broker/x", 5]
 def test_live_settings_are_checked(name):
     with pytest.raises(ConfigError, match=f"{name} is -7"):
         LiveSettings(**{name: -7})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"out": "rtsp://user:SECRET@host/a"}, "out is 'rtsp://***@host/a', expected a list of targets"),
+        ({"out": (Path("kept.mp4"),)}, "expected a list of targets"),
+        ({"live": {"stall_seconds": 2}}, "expected LiveSettings"),
+        ({"policy": {"device": "cuda"}}, "policy is {'device': 'cuda'}, expected some of threshold, "),
+        ({"policy": None}, "policy is None, expected some of threshold, "),
+    ],
+)
+def test_a_stream_made_by_hand_is_checked(wrong, told):
+    with pytest.raises(ConfigError) as caught:
+        StreamConfig("gate", "rtsp://gate/stream", **wrong)
+    assert told in str(caught.value)
