@@ -24,11 +24,11 @@ class Settings:
         ConfigError: values are out of range; all of them are listed.
     """
 
-    model: str = DEFAULT_MODEL
+    model: str | Path = DEFAULT_MODEL
     """Name of a shipped model, or the path of an ONNX file."""
     threshold: float | None = None
     """Utility at or above which a frame is useful, for every task, 0-1; None = each task's own, from the model."""
-    profile: str | None = None
+    profile: str | Path | None = None
     """Path of a calibrated profile, whose thresholds and task count; None = the model's own thresholds."""
     task: str = "any"
     """Which tasks a frame must be useful to: any of them, all of them, or one by name; a profile brings its own."""
@@ -109,7 +109,7 @@ def _problems(settings: Settings) -> list[str]:
         not_one_of("task", settings.task, TASK_RULES),
         not_one_of("device", settings.device, DEVICES),
         not_one_of("precision", settings.precision, PRECISIONS),
-        "" if isinstance(settings.model, str) and settings.model else f"model is {settings.model!r}, expected a name",
+        "" if _is_path(settings.model) else f"model is {settings.model!r}, expected a name",
         _wrong_profile(settings),
     ]
 
@@ -117,18 +117,23 @@ def _problems(settings: Settings) -> list[str]:
 def _wrong_profile(settings: Settings) -> str:
     if settings.profile is None:
         return ""
-    if not isinstance(settings.profile, str) or not settings.profile:
+    if not _is_path(settings.profile):
         return f"profile is {settings.profile!r}, expected a path"
     if settings.threshold is not None:
         return f"threshold {settings.threshold!r} and profile {settings.profile}: a profile brings its own, give one"
     return ""
 
 
+def _is_path(value: object) -> bool:
+    return isinstance(value, str | Path) and bool(value)
+
+
 def not_in(name: str, value: object, low: float, high: float, *, whole: bool = False) -> str:
     """What is wrong with a number that must lie between two others, both included; empty when nothing is."""
     kinds = (int,) if whole else (int, float)
     if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
-        return f"{name} is {value!r}, expected {'a whole number' if whole else 'a number'} from {low:g} to {high:g}"
+        bounds = f"{low} to {high}" if whole else f"{low:g} to {high:g}"
+        return f"{name} is {value!r}, expected {'a whole number' if whole else 'a number'} from {bounds}"
     return ""
 
 

@@ -241,7 +241,7 @@ class StreamFilter:
 
 
 def _opened(source: str | Path | Source) -> Source:
-    return open_source(str(source)) if isinstance(source, str | Path) else source
+    return open_source(source) if isinstance(source, str | Path) else source
 
 
 def _diagnosis(settings: Settings) -> Diagnosis:

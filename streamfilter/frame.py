@@ -109,6 +109,8 @@ def check_rgb(rgb: RGB) -> None:
     Raises:
         ShapeError: it is something else.
     """
+    if not isinstance(rgb, np.ndarray):
+        raise ShapeError(f"expected (H, W, 3) uint8 with at least one pixel, got {type(rgb).__name__}")
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or rgb.size == 0:
         raise ShapeError(f"expected (H, W, 3) uint8 with at least one pixel, got {rgb.shape} {rgb.dtype}")
 

@@ -24,7 +24,7 @@ def shipped_models() -> dict[str, Path]:
         return {path.stem: path for path in sorted(folder.glob("*.onnx"))}
 
 
-def find_model(name_or_path: str) -> Path:
+def find_model(name_or_path: str | Path) -> Path:
     """The file of a shipped model's name, or of a path.
 
     Raises:
@@ -57,7 +57,7 @@ class Scorer:
     """
 
     def __init__(
-        self, model: str, device: str = "auto", threads: int = 0, precision: str = "fp32", batch_size: int = 8
+        self, model: str | Path, device: str = "auto", threads: int = 0, precision: str = "fp32", batch_size: int = 8
     ) -> None:
         self.path = find_model(model)
         opened = open_model(self.path, Wanted(device, threads, precision, batch_size))

@@ -83,7 +83,7 @@ class StreamsJob:
         with ExitStack() as stack:
             board = None
             if self.monitor is not None:
-                board = stack.enter_context(Board({"model": settings.model, "version": __version__}))
+                board = stack.enter_context(Board({"model": str(settings.model), "version": __version__}))
             streams = Streams(stream_filter, self.options, board.heard if board else _ignore, board)
             if board is not None:
                 stack.enter_context(self._open_monitor(board, streams))

@@ -164,6 +164,8 @@ def test_unreadable_frames_and_wrong_arrays_are_refused() -> None:
         shrink(np.zeros((4, 4), dtype=np.uint8), SIZE)
     with pytest.raises(ShapeError):
         shrink(np.zeros((4, 4, 3), dtype=np.float32), SIZE)
+    with pytest.raises(ShapeError, match="got list"):
+        shrink([[[0, 0, 0]]], SIZE)
 
 
 @pytest.mark.parametrize("size_hw", [(0, 0), (0, 4), (4, 0)])

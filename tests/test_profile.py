@@ -91,7 +91,7 @@ def model(tmp_path: Path) -> Path:
 
 def test_the_filter_takes_thresholds_and_task_from_the_profile(tmp_path: Path, model: Path) -> None:
     path = write_profile(tmp_path / "p.toml", model_sha256=file_sha256(model))
-    stream_filter = StreamFilter(model=str(model), device="cpu", profile=str(path))
+    stream_filter = StreamFilter(model=model, device="cpu", profile=path)
     assert stream_filter.policy.task == "detection"
     assert stream_filter.policy.thresholds == {"classification": 0.5, "detection": 0.7}
     grey = [np.full((32, 32, 3), value, np.uint8) for value in (150, 200)]

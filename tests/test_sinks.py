@@ -269,7 +269,7 @@ def test_other_targets_list_what_is_allowed(target, tmp_path, monkeypatch):
 
 
 def test_options_report_every_setting_out_of_range():
-    with pytest.raises(ConfigError, match=r"codec is empty.*crf 64 outside 0-63.*jpeg_quality 0 outside 1-100"):
+    with pytest.raises(ConfigError, match=r"codec is '', expected.*crf is 64, expected.*jpeg_quality is 0, expected"):
         SinkOptions(codec="", crf=64, jpeg_quality=0)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from streamfilter.errors import InputError, InputNotFoundError
+from streamfilter.errors import ConfigError, InputError, InputNotFoundError
 from streamfilter.sources import (
     ImagesSource,
     MjpegSource,
@@ -338,3 +338,8 @@ def test_an_output_that_is_an_input_is_told_however_it_is_written() -> None:
         "rtsp://***@h/a is an input and an output; write somewhere else",
         "./x.mp4 is an input and an output; write somewhere else",
     ]
+
+
+def test_one_input_is_no_list_of_inputs():
+    with pytest.raises(ConfigError, match=r"inputs is 'clip\.mp4', expected a list of inputs"):
+        plan_inputs("clip.mp4")

@@ -130,7 +130,7 @@ def _is_at(frame: Frame, seconds: float) -> bool:
 
 def _frames_by_index(path: Path, wanted: set[int]) -> dict[int, Frame]:
     last = min(max(wanted), MAX_SEQUENTIAL)
-    with closing(open_source(str(path))) as source:
+    with closing(open_source(path)) as source:
         found = {}
         for frame in source:
             if frame.index in wanted:

@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 
-def open_sink(target: str, options: SinkOptions) -> Sink:
+def open_sink(target: str | Path, options: SinkOptions) -> Sink:
     """The sink for a path, ready to be written to.
 
     Args:
@@ -50,6 +50,7 @@ def open_sink(target: str, options: SinkOptions) -> Sink:
         ConfigError: an address is wrong.
         OutputError: nothing can be written there; the message lists what can.
     """
+    target = str(target)
     match kind_of(target):
         case "standard output":
             return _standard_output(options)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
 
+from streamfilter.config import not_in
 from streamfilter.errors import ConfigError
 from streamfilter.frame import Decision, Frame
 
@@ -50,15 +51,14 @@ class SinkOptions:
     """JPEG quality, 1-100, of pictures that were not JPEG already."""
 
     def __post_init__(self) -> None:
-        problems = []
-        if not self.codec:
-            problems.append("codec is empty, expected the name of an encoder such as libx264")
-        if not 0 <= self.crf <= 63:
-            problems.append(f"crf {self.crf} outside 0-63")
-        if not 1 <= self.jpeg_quality <= 100:
-            problems.append(f"jpeg_quality {self.jpeg_quality} outside 1-100")
-        if problems:
-            raise ConfigError(f"bad output settings: {'; '.join(problems)}")
+        problems = [
+            "" if isinstance(self.codec, str) and self.codec
+            else f"codec is {self.codec!r}, expected the name of an encoder such as libx264",
+            not_in("crf", self.crf, 0, 63, whole=True),
+            not_in("jpeg_quality", self.jpeg_quality, 1, 100, whole=True),
+        ]  # fmt: skip
+        if any(problems):
+            raise ConfigError(f"bad output settings: {'; '.join(filter(None, problems))}")
 
 
 DEFAULTS = SinkOptions()

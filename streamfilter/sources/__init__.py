@@ -12,7 +12,7 @@ from itertools import groupby
 from pathlib import Path
 
 from streamfilter.address import mask
-from streamfilter.errors import InputError, InputNotFoundError
+from streamfilter.errors import ConfigError, InputError, InputNotFoundError
 from streamfilter.sources.base import MAX_PIXELS, PictureSource, Source, SourceInfo
 from streamfilter.sources.connection import SCHEMES, is_live_address
 from streamfilter.sources.images import ImagesSource, looks_like_picture, natural_key
@@ -63,7 +63,7 @@ class InputPlan:
         return self.opener()
 
 
-def plan_inputs(inputs: Sequence[str]) -> list[InputPlan]:
+def plan_inputs(inputs: Sequence[str | Path]) -> list[InputPlan]:
     """Command-line inputs as sources to be; picture files that follow one another become one source.
 
     An input is `-` (JPEG pictures on standard input), a folder of pictures, a picture, a video, or a glob pattern,
@@ -72,8 +72,13 @@ def plan_inputs(inputs: Sequence[str]) -> list[InputPlan]:
 
     Args:
         inputs: as given by the user.
+
+    Raises:
+        ConfigError: it is one input, not a list of them.
     """
-    files = [path for text in inputs for path in _expand(text)]
+    if isinstance(inputs, str):
+        raise ConfigError(f"inputs is {mask(inputs)!r}, expected a list of inputs")
+    files = [path for text in inputs for path in _expand(str(text))]
     plans: list[InputPlan] = []
     for are_pictures, group in groupby(files, key=_is_picture_file):
         texts = list(group)
@@ -81,7 +86,7 @@ def plan_inputs(inputs: Sequence[str]) -> list[InputPlan]:
     return plans
 
 
-def open_source(uri: str) -> Source:
+def open_source(uri: str | Path) -> Source:
     """The one source an input stands for.
 
     Args:
@@ -93,7 +98,7 @@ def open_source(uri: str) -> Source:
     """
     plans = plan_inputs([uri])
     if len(plans) != 1:
-        raise InputError(f"{mask(uri)} matches {len(plans)} inputs; open them one by one")
+        raise InputError(f"{mask(str(uri))} matches {len(plans)} inputs; open them one by one")
     return plans[0].open()
 
 
