@@ -31,6 +31,11 @@ def test_small_steps_back_and_missing_stamps_still_go_forward():
     assert seconds[1] == pytest.approx(LEAST_STEP_SECONDS)
 
 
+def test_frames_that_came_at_once_can_be_told_apart():
+    seconds = [one for one, _ in place([10.0, 10.0000003, 10.0000006, 10.5], [1.0, 1.0, 1.0, 1.5])]
+    assert seconds == pytest.approx([0.0, LEAST_STEP_SECONDS, 2 * LEAST_STEP_SECONDS, 0.5])
+
+
 def test_a_reconnect_goes_on_where_the_clock_would_be():
     timeline = Timeline()
     timeline.place(7.0, 100.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 JUMP_SECONDS = 5.0
 """A stamp this far from where the arrival times expect it has nothing to do with the one before."""
 LEAST_STEP_SECONDS = 0.001
+"""Between two frames: records and files have to tell them apart, also where stamps are the times of arrival."""
 LATE_SECONDS = 0.25
 """A frame from a playlist that is later than this shifts the pace: what follows it is not hurried after it."""
 
@@ -47,7 +48,7 @@ class Timeline:
             jumped = not -JUMP_SECONDS < placed - expected < JUMP_SECONDS
             if jumped:
                 placed, self._offset = expected, expected - pts_seconds
-            elif placed <= self._last:
+            elif placed < self._last + LEAST_STEP_SECONDS:
                 placed = self._last + LEAST_STEP_SECONDS
         self._last, self._last_arrival = placed, arrived_seconds
         return placed, jumped
