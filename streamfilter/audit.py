@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -129,8 +128,6 @@ def _frame(fields: Mapping[str, Any]) -> tuple[Frame, Decision]:
     name, index, seconds = fields["input"], fields["index"], fields["pts_seconds"]
     if not isinstance(name, str) or not _is_index(index) or not isinstance(fields["keep"], bool):
         raise TypeError(name)
-    if seconds is not None and not math.isfinite(seconds):
-        raise ValueError(seconds)
     utility = fields["utility"]
     if utility is not None and not (isinstance(utility, dict) and all(0 <= value <= 1 for value in utility.values())):
         raise ValueError(utility)

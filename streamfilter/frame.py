@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -135,7 +136,8 @@ class Frame:
 
     Raises:
         ShapeError: `array` is not (H, W, 3) uint8, or has no pixels.
-        ValueError: none or more than one of `native`, `array`, `reduced` and `problem` is set.
+        ValueError: none or more than one of `native`, `array`, `reduced` and `problem` is set, or `pts_seconds` is NaN
+            or infinite.
     """
 
     input: str
@@ -173,6 +175,8 @@ class Frame:
         pixels = (self.native, self.array, self.reduced, self.problem)
         if sum(part is not None for part in pixels) != (not self.is_emptied):
             raise ValueError("a frame has exactly one of native, array, reduced and problem")
+        if self.pts_seconds is not None and not abs(self.pts_seconds) <= sys.float_info.max:
+            raise ValueError(f"pts_seconds is {self.pts_seconds}, expected a finite number or None")
         if self.array is not None:
             check_rgb(self.array)
 

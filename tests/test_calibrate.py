@@ -56,7 +56,7 @@ def clip(tmp_path: Path) -> Path:
 
 def job(clip: Path, **changes: object) -> Calibration:
     given = {
-        "inputs": [str(clip)],
+        "inputs": [clip],
         "goal": Goal("keep_useful", 0.5),
         "consumer": SCENE,
         "kinds": ["darkness"],
@@ -233,6 +233,8 @@ def test_no_confident_error_to_remove() -> None:
 def test_wrong_settings_are_named_at_once(clip: Path) -> None:
     with pytest.raises(ConfigError, match=r"unknown distortions sepia.*draws is -1.*task is 'both'"):
         job(clip, kinds=["sepia"], draws=-1, task="both")
+    with pytest.raises(ConfigError, match=r"draws is 1\.5.*consumer is 3.*block_seconds is '2'"):
+        job(clip, draws=1.5, block_seconds="2", consumer=3)
     with pytest.raises(ConfigError, match="no consumer"):
         job(clip, consumer=None)
     with pytest.raises(ConfigError, match=r"target is 1.*confidence is 0"):

@@ -154,6 +154,7 @@ def test_frames_of_two_runs_in_one_file_cannot_be_told_apart(folder: Path, tmp_p
         '{"input": "a", "index": 0, "pts_seconds": null, "keep": true, "reason": "useful", "utility": {"d": NaN}}',
         '{"input": "a", "index": 0, "pts_seconds": NaN, "keep": true, "reason": "useful", "utility": null}',
         '{"input": "a", "index": 0, "pts_seconds": 1e999, "keep": true, "reason": "useful", "utility": null}',
+        f'{{"input": "a", "index": 0, "pts_seconds": {10**400}, "keep": true, "reason": "useful", "utility": null}}',
         "[" * 100_000,
     ],
 )

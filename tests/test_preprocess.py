@@ -177,6 +177,12 @@ def test_a_picture_without_pixels_is_refused(size_hw: tuple[int, int]) -> None:
         Frame("clip", 3, array=empty)
 
 
+@pytest.mark.parametrize("pts_seconds", [float("nan"), float("inf"), -float("inf"), 10**400])
+def test_a_time_that_is_none_is_refused(pts_seconds: float) -> None:
+    with pytest.raises(ValueError, match=r"pts_seconds is -?(nan|inf|10+), expected a finite number or None"):
+        Frame("clip", 3, pts_seconds, problem="cut")
+
+
 def test_planes_are_averaged_over_areas_as_pictures_are() -> None:
     large = cv2.resize(photograph(360, 640), (1280, 720), interpolation=cv2.INTER_CUBIC)
     noisy = np.clip(large + np.random.default_rng(0).normal(0, 25, large.shape), 0, 255).astype(np.uint8)

@@ -163,7 +163,7 @@ def conclude(job: Calibration, collected: Collected, stream_filter: StreamFilter
             job.goal.kind, job.goal.target, job.goal.confidence if promised else 0.0, choice.blocks, block_seconds,
             choice.useful_frames, choice.useful_kept, choice.discard,
         ),
-        inputs=tuple(mask(name) for name in job.inputs),
+        inputs=tuple(mask(str(name)) for name in job.inputs),
         consumer=collected.consumer,
         scores={name: _quantiles([one.utility[name] for one in pristine or judged]) for name in scorer.spec.tasks},
         made=datetime.now(UTC).isoformat(timespec="seconds"),

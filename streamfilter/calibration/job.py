@@ -9,6 +9,7 @@ from pathlib import Path
 from streamfilter.calibration.choose import Goal
 from streamfilter.calibration.collect import Sampling
 from streamfilter.calibration.judges import AskingJudge, Judge, NoJudge, OutputsJudge
+from streamfilter.config import not_in
 from streamfilter.consumers import Bars, open_consumer, read_outputs
 from streamfilter.distort import KINDS
 from streamfilter.errors import ConfigError
@@ -23,7 +24,7 @@ class Calibration:
         ConfigError: values are out of range; all of them are listed.
     """
 
-    inputs: Sequence[str]
+    inputs: Sequence[str | Path]
     """As on the command line of `run`."""
     goal: Goal
     consumer: str | None = None
@@ -45,13 +46,14 @@ class Calibration:
         unknown = [kind for kind in self.kinds if kind not in KINDS]
         problems = [
             f"unknown distortions {', '.join(unknown)}, known: {', '.join(KINDS)}" if unknown else "",
-            "" if 0 <= self.draws <= 100 else f"draws is {self.draws!r}, expected a whole number from 0 to 100",
+            not_in("draws", self.draws, 0, 100, whole=True),
             "" if self.draws == 0 or self.kinds else "no distortions, and draws is not 0",
             "" if self.task in (None, *TASKS) else f"task is {self.task!r}, expected one of {', '.join(TASKS)}",
             "" if self.inputs else "no input: name videos, pictures or live streams",
+            "" if isinstance(self.consumer, str | None)
+            else f"consumer is {self.consumer!r}, expected a file's path or pkg.mod:callable, as text",
             "" if self.consumer or self.goal.kind == "keep_rate" else "no consumer: say who is to use the frames",
-            "" if self.block_seconds is None or 0 <= self.block_seconds <= 86_400
-            else f"block_seconds is {self.block_seconds!r}, expected 0 to 86400",
+            "" if self.block_seconds is None else not_in("block_seconds", self.block_seconds, 0, 86_400),
         ]  # fmt: skip
         if any(problems):
             raise ConfigError("; ".join(problem for problem in problems if problem))

@@ -102,7 +102,7 @@ def open_source(uri: str | Path) -> Source:
     return plans[0].open()
 
 
-def open_sources(inputs: Sequence[str]) -> list[Source]:
+def open_sources(inputs: Sequence[str | Path]) -> list[Source]:
     """Every source the inputs stand for, or none.
 
     Raises:
