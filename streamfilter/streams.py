@@ -84,7 +84,7 @@ class Streams:
         Args:
             config: what it is and where it goes.
             sinks: further sinks; they belong to the stream from now on.
-            consumer: called with each kept frame, in the stream's delivery thread.
+            consumer: called with each kept frame, in the stream's delivery thread; one that raises ends the stream.
             source: read this one rather than opening the config's address.
 
         Raises:
