@@ -32,8 +32,9 @@ class Delivery:
     """Hands the frames of one stream to its sinks, in order, as fast as they take them.
 
     Every frame given to `put` comes to every sink exactly once, with its final decision: kept frames that overflow, go
-    stale or are outranked while the sinks are busy come as dropped ones, without pixels. The delivery owns its thread
-    and the sinks.
+    stale or are outranked while the sinks are busy come as dropped ones, without pixels. Once a sink has
+    failed none gets any more, and frames that would have been kept are told as stopped. The delivery owns its thread and
+    the sinks.
 
     Args:
         name: of the stream.
@@ -172,15 +173,20 @@ class Delivery:
             yield sink
 
     def _hand_out(self, frame: Frame, decision: Decision, sinks: Iterable[Sink]) -> None:
+        if self.failure is None:
+            self._write(frame, decision, sinks)
+        elif decision.keep:
+            frame, decision = frame.emptied(), replace(decision, keep=False, reason=Reason.STOPPED)
+        self._on_final(frame, decision)
+
+    def _write(self, frame: Frame, decision: Decision, sinks: Iterable[Sink]) -> None:
         try:
-            if self.failure is None:
-                for sink in sinks:
-                    sink.write(frame, decision)
+            for sink in sinks:
+                sink.write(frame, decision)
         except OutputError as error:
             self._fail(str(error))
         except BaseException as error:
             self._fail(f"a consumer of {self._name} raised {type(error).__name__}: {error}")
-        self._on_final(frame, decision)
 
     def _fail(self, line: str) -> None:
         self.failure = line

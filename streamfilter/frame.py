@@ -53,7 +53,7 @@ class Reason(StrEnum):
     OUTRANKED = "outranked"
     """Dropped before it was delivered: the consumer was busy, and a more useful frame of the same moment went first."""
     STOPPED = "stopped"
-    """Dropped before it was scored or delivered: the run ended."""
+    """Dropped before it was scored or delivered: the run ended, or its stream could not go on."""
 
 
 class Cause(StrEnum):

@@ -189,12 +189,12 @@ def test_a_consumer_that_raises_fails_its_stream_alone(error):
     delivery = Delivery(
         "cam", [broken], LiveSettings(), lambda _: 0.0, lambda _, decision: final.update([decision.reason])
     )
-    for index in range(3):
-        delivery.put(frame(index), KEPT)
+    for decision in (KEPT, KEPT, DROPPED, KEPT):
+        delivery.put(frame(0), decision)
     delivery.close(WAIT_SECONDS)
     assert delivery.failure == f"a consumer of cam raised {error.__name__}: no such model"
     assert broken.ending == "aborted"
-    assert final.total() == 3
+    assert final == {Reason.USEFUL: 1, Reason.STOPPED: 2, Reason.LOW_UTILITY: 1}
 
 
 def test_an_output_error_is_told_as_it_is():

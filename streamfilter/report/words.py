@@ -22,7 +22,7 @@ MEANINGS: dict[str, str] = {
     Reason.OVERFLOW: "the consumer was slow, newer frames took its place",
     Reason.STALE: "the consumer was slow, it had waited too long",
     Reason.OUTRANKED: "the consumer was slow, a more useful frame went first",
-    Reason.STOPPED: "the run ended",
+    Reason.STOPPED: "the run or its stream ended",
     Cause.COMPRESSION: "blocks and ringing of a codec at too low a rate",
     Cause.BLUR: "out of focus, smeared by motion, or scaled up",
     Cause.NOISE: "noise of the sensor",
