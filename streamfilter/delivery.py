@@ -33,8 +33,8 @@ class Delivery:
 
     Every frame given to `put` comes to every sink exactly once, with its final decision: kept frames that overflow, go
     stale or are outranked while the sinks are busy come as dropped ones, without pixels. Once a sink has
-    failed none gets any more, and frames that would have been kept are told as stopped. The delivery owns its thread and
-    the sinks.
+    failed none gets any more, and frames that would have been kept are told as stopped. The delivery owns its thread
+    and the sinks.
 
     Args:
         name: of the stream.

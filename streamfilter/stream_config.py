@@ -136,13 +136,14 @@ def names_for(uris: Sequence[str]) -> list[str]:
 
 
 def has_streams(path: str | None) -> bool:
-    """Whether a TOML file describes streams rather than settings alone; a file that cannot be read does not."""
+    """Whether a TOML file describes streams rather than settings alone; none does not.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
     if path is None:
         return False
-    try:
-        values = read_toml(Path(path))
-    except ConfigError:
-        return False
+    values = read_toml(Path(path))
     return "stream" in values or "live" in values
 
 

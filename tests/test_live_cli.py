@@ -317,6 +317,21 @@ def test_what_does_not_go_together_is_refused(model, tmp_path, words, told):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("command", [("run", "--metrics", "0"), ("run",), ("monitor",)])
+@pytest.mark.parametrize(
+    ("text", "told"), [(None, "cannot read the settings file s.toml"), ("[[stream", "s.toml is not TOML")]
+)
+def test_a_file_of_streams_that_cannot_be_read_is_told_as_that(tmp_path, command, text, told):
+    if text is not None:
+        (tmp_path / "s.toml").write_text(text)
+    done = subprocess.run(
+        [*COMMAND, *command, "--config", "s.toml"], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_streams_of_the_command_line_that_fail_for_good_end_it(model, tmp_path):
     words = [f"rtsp://me:secret@127.0.0.1:{free_port()}/x", "--max-reconnects", "1", "--model", str(model)]
     done = subprocess.run([*COMMAND, "run", *words], cwd=tmp_path, capture_output=True, text=True, timeout=60)
