@@ -144,7 +144,7 @@ class StreamsJob:
 
     def _open_server(self, streams: Streams) -> Server:
         host, port = parse_listen(str(self.metrics), "metrics")
-        return Server(streams.statuses, port, host)
+        return Server(streams.known, port, host)
 
     def _open_monitor(self, board: Board, streams: Streams) -> Monitor:
         host, port = parse_listen(str(self.monitor), "monitor")

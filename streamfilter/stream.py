@@ -195,6 +195,11 @@ class Stream:
         return replace(status, trust=self.canary.trust())
 
     @property
+    def failure(self) -> str | None:
+        """Why it cannot go on, as far as anyone knows by now."""
+        return self.told_failure or self.source.failure or self.delivery.failure
+
+    @property
     def in_own_thread(self) -> bool:
         """Whether the caller runs in a thread of this stream, which cannot wait for its own end."""
         return self.buffer.in_own_thread or self.delivery.in_own_thread

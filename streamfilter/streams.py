@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from streamfilter.address import mask
 from streamfilter.canary_monitor import CanaryMonitor
+from streamfilter.ended import Ended
 from streamfilter.errors import ConfigError, StreamFilterError
 from streamfilter.filter import StreamFilter
 from streamfilter.frame import Decision, Frame, StreamEvent
@@ -70,6 +71,7 @@ class Streams:
         self._noticed: deque[StreamEvent] = deque()
         """What came to light while frames were scored, told once that is over: whoever hears it may remove a stream."""
         self._leaving = Leaving()
+        self._ended = Ended()
         self._work = threading.Event()
 
     def add(
@@ -103,6 +105,7 @@ class Streams:
             self._streams[config.name] = Stream(
                 config, rules, opened, own, canary, ahead, self._count, self._work.set, self._watcher
             )
+            self._ended.forget(config.name)
         self._tell(StreamEvent(config.name, "added", mask(config.uri)))
         self._work.set()
 
@@ -110,7 +113,7 @@ class Streams:
         """Stop one stream, let its sinks finish, and forget it; the others go on.
 
         A thread of the stream itself, as that of its consumer, does not wait for the end, may say so again until then,
-        and what goes wrong is in the summary.
+        and what goes wrong is in the summary. One that has ended by itself is forgotten, see `known`.
 
         Raises:
             ConfigError: there is no such stream.
@@ -118,7 +121,7 @@ class Streams:
         """
         deadline = time.monotonic() + drain_seconds
         with self._scoring, self._lock:
-            if name not in self._streams and self._leaving.in_own_thread(name):
+            if name not in self._streams and (self._ended.forget(name) or self._leaving.in_own_thread(name)):
                 return
             stream = self._named(name)
             del self._streams[name]
@@ -138,6 +141,8 @@ class Streams:
         """
         running = {stream.config.name: stream.config for stream in self._snapshot()}
         problems = replace(self, running, configs, self._prepare)
+        for name in set(self._ended.names()) - {config.name for config in configs}:
+            self._ended.forget(name)
         for name, line in problems.items():
             self._tell(StreamEvent(name, "failed", line))
         return problems
@@ -220,6 +225,13 @@ class Streams:
         """How every stream is doing now."""
         return [stream.status() for stream in self._snapshot()]
 
+    def known(self) -> list[StreamStatus]:
+        """How every stream is doing, or stood when it ended by itself, until it is removed or added again.
+
+        One that has ended is `failed`, with the reason, or `closed`.
+        """
+        return [*self.statuses(), *self._ended.statuses()]
+
     def feedback(self, name: str, frame: Frame, useful: bool) -> None:
         """Note, from any thread, whether a frame that was passed, canary or not, was of use to its consumer.
 
@@ -283,8 +295,10 @@ class Streams:
 
     def _leave(self, stream: Stream, drain_seconds: float) -> None:
         """Take a stream out and finish it in the background, so that the others go on meanwhile."""
+        last = stream.status()
         with self._scoring, self._lock:
             if self._streams.pop(stream.config.name, None) is not None:
+                self._ended.note(last, stream.failure)
                 self._end_beside(stream, time.monotonic() + drain_seconds)
 
     def _end_beside(self, stream: Stream, deadline: float) -> None:
@@ -297,6 +311,7 @@ class Streams:
                 self.summary.failures.append(str(error))
             except Exception as error:
                 self.summary.failures.append(f"ending {stream.config.name} raised {type(error).__name__}: {error}")
+            self._ended.update(stream.status(), stream.failure)
 
         self._leaving.start(stream, finish)
 

@@ -148,8 +148,10 @@ def test_health_fails_once_every_stream_is_gone(model, tmp_path):
     with running("-v", "run", "--config", "streams.toml", "--metrics", str(port), folder=tmp_path):
         wait_until(lambda: "clip: removed" in (tmp_path / "said.txt").read_text(), 60, "the end")
         status, told = ask(port, "/healthz")
+        metrics = ask(port, "/metrics")[1]
     assert status == 503
-    assert json.loads(told)["streams"] == {}
+    assert {name: stream["state"] for name, stream in json.loads(told)["streams"].items()} == {"clip": "closed"}
+    assert 'streamfilter_state{state="closed",stream="clip"} 1.0' in metrics
 
 
 def test_health_fails_while_no_stream_works(model, tmp_path):

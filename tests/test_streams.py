@@ -66,6 +66,12 @@ def only(count: int) -> Callable[[int], Frame | None]:
     return lambda index: shot(index) if index < count else None
 
 
+def burst(index: int) -> Frame:
+    if index == 10:
+        raise InputError("the cable of bad was cut; mend it")
+    return shot(index)
+
+
 class Running:
     """Streams that run in a thread while a test looks on."""
 
@@ -218,11 +224,6 @@ def test_a_stream_may_be_removed_by_whoever_hears_of_it(model, tmp_path, kind):
 
 
 def test_a_stream_that_breaks_is_told_and_the_others_go_on(model):
-    def burst(index: int) -> Frame:
-        if index == 10:
-            raise InputError("the cable of bad was cut; mend it")
-        return shot(index)
-
     def crash(index: int) -> Frame:
         raise RuntimeError("a bug")
 
@@ -242,6 +243,38 @@ def test_a_stream_that_breaks_is_told_and_the_others_go_on(model):
         "reading worse raised RuntimeError: a bug",
         "the cable of bad was cut; mend it",
     ]
+
+
+def test_streams_that_ended_are_known_until_they_are_removed_or_run_again(model):
+    def refuse(frame: Frame) -> None:
+        raise ValueError("not today")
+
+    with Running(model) as running:
+        streams = running.streams
+
+        def known() -> dict[str, tuple[str, str]]:
+            return {status.name: (status.state, status.detail) for status in streams.known()}
+
+        running.add("bad", Camera("bad", endless), consumer=refuse)
+        running.add("short", Camera("short", only(20)))
+        running.add("good", Camera("good", endless))
+        failed = ("failed", "a consumer of bad raised ValueError: not today")
+        wait_until(lambda: known()["bad"] == failed and known()["short"] == ("closed", ""))
+        wait_until(lambda: running.kinds("bad")[-1] == running.kinds("short")[-1] == "removed")
+        last = {status.name: status for status in streams.known()}
+        assert [last["short"].counts.frames_read, last["short"].queue_depth] == [20, 0]
+        wait_until(lambda: {one.name: one for one in streams.known()}["short"].last_frame_seconds > 0.5)
+        assert [status.name for status in streams.statuses()] == ["good"]
+        running.add("bad", Camera("bad", endless))
+        wait_until(lambda: known()["bad"] == ("starting", ""))
+        streams.remove("short")
+        assert set(known()) == {"bad", "good"}
+        with pytest.raises(ConfigError, match="there is no stream short"):
+            streams.remove("short")
+        running.add("worse", Camera("worse", burst))
+        wait_until(lambda: known()["worse"][0] == "failed")
+        streams.replace([])
+        assert not known()
 
 
 def test_a_consumer_that_raises_ends_its_stream_only(model):
