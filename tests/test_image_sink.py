@@ -6,6 +6,7 @@ import errno
 import io
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -81,6 +82,16 @@ def test_video_frames_are_named_after_their_input_and_position(tmp_path):
     ]
     wanted = ["clip-2_000007.jpg", "clip_000007.jpg", "frame_000012.jpg", "lobby_000003.jpg"]
     assert save(tmp_path, *frames) == wanted
+
+
+def test_live_frames_never_replace_those_of_an_earlier_run(tmp_path, monkeypatch):
+    monkeypatch.setattr("streamfilter.sinks.images.time.strftime", lambda *_: "20261123T120000Z")
+    frame = replace(named(None, "gate", 7), arrived_seconds=1.0)
+    assert save(tmp_path, frame) == ["gate_20261123T120000Z_000007.jpg"]
+    first = (tmp_path / "gate_20261123T120000Z_000007.jpg").read_bytes()
+    later = replace(frame, array=noise())
+    assert save(tmp_path, later) == ["gate_20261123T120000Z_000007-2.jpg", "gate_20261123T120000Z_000007.jpg"]
+    assert (tmp_path / "gate_20261123T120000Z_000007.jpg").read_bytes() == first
 
 
 def test_a_long_input_name_is_cut_to_what_a_file_system_takes(tmp_path):

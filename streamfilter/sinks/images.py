@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import time
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
@@ -22,9 +23,11 @@ _log = logging.getLogger(__name__)
 class ImagesSink(KeptFramesSink):
     """Writes each kept frame as a JPEG of its own; a JPEG source passes through byte for byte.
 
-    Pictures keep their relative name, subfolders included; video frames are named `<input>_<index>.jpg`. Two frames
-    that would get the same name in one run get `-2`, `-3`, ... . A picture that was there before is replaced, and kept
-    under a hidden name until the sink is closed: aborting puts it back. A name never leads out of the folder.
+    Pictures keep their relative name, subfolders included; video frames are named `<input>_<index>.jpg`, those of live
+    streams `<input>_<when the sink was opened, UTC>_<index>.jpg`, for their numbers come again. Two frames that would
+    get the same name in one run get `-2`, `-3`, ... . A picture that was there before is replaced, and kept under a
+    hidden name until the sink is closed: aborting puts it back; a live frame gets the next number instead. A name never
+    leads out of the folder.
 
     Args:
         folder: made when missing.
@@ -42,6 +45,7 @@ class ImagesSink(KeptFramesSink):
         self._written: set[Path] = set()
         self._stems: dict[str, str] = {}
         self._stem_of_input: dict[str, str] = {}
+        self._opened = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         self._made: list[Path] = []
         self._before: dict[Path, Path] = {}
         with writing(str(folder)):
@@ -99,10 +103,12 @@ class ImagesSink(KeptFramesSink):
 
     def _free_name(self, frame: Frame) -> PurePosixPath:
         wanted = _relative(frame.name) if frame.name else None
+        is_live = wanted is None and frame.arrived_seconds is not None
         if wanted is None:
-            wanted = PurePosixPath(f"{self._stem(frame.input)}_{frame.index:06d}.jpg")
+            opened = f"{self._opened}_" if is_live else ""
+            wanted = PurePosixPath(f"{self._stem(frame.input)}_{opened}{frame.index:06d}.jpg")
         name, copy = wanted, 1
-        while _folded(name) in self._names:
+        while _folded(name) in self._names or (is_live and (self._folder / name).exists()):
             copy += 1
             name = wanted.with_stem(f"{wanted.stem}-{copy}")
         return name
