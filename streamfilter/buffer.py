@@ -175,6 +175,8 @@ class Buffer:
     def _read(self) -> None:
         try:
             for frame in self._source:
+                if not isinstance(frame, Frame):
+                    raise TypeError(f"{self._source.name} gave a {type(frame).__name__}, expected a Frame")
                 if not self._add(frame):
                     return
         except BaseException as error:

@@ -227,8 +227,12 @@ def test_a_stream_that_breaks_is_told_and_the_others_go_on(model):
     def crash(index: int) -> Frame:
         raise RuntimeError("a bug")
 
+    def strange(index: int) -> Frame:
+        return np.zeros((9, 9, 3), np.uint8)
+
     got: list[int] = []
     with Running(model) as running:
+        running.add("strange", Camera("strange", strange))
         running.add("bad", Camera("bad", burst))
         running.add("worse", Camera("worse", crash))
         running.add("good", Camera("good", endless), consumer=lambda frame: got.append(frame.index))
@@ -240,6 +244,7 @@ def test_a_stream_that_breaks_is_told_and_the_others_go_on(model):
         assert states["absent"] in ("waiting", "connecting")
         assert "bad" not in states
     assert sorted(running.streams.summary.failures) == [
+        "reading strange raised TypeError: strange gave a ndarray, expected a Frame",
         "reading worse raised RuntimeError: a bug",
         "the cable of bad was cut; mend it",
     ]
