@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import warnings
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from click.testing import CliRunner
 
 from streamfilter.causes import CauseModel, measure_frame
 from streamfilter.distort import KINDS
+from streamfilter.errors import InputError
 from streamfilter.frame import Frame
 from tests.media import photograph
 from tests.tiny_kit import write_kit
@@ -49,6 +51,19 @@ def test_every_single_kind_has_a_cause_and_no_test_picture_is_read(kit):
     assert set(made.kinds) == {*examples.CAUSE_OF, "pristine"}
     development = len(list(examples._development(kit)))
     assert len(made.kinds) == development * (len(examples.CAUSE_OF) + 2)
+
+
+def test_a_broken_picture_is_left_out_and_a_missing_folder_made(kit, tmp_path, caplog):
+    mine = shutil.copytree(kit, tmp_path / "kit")
+    broken = next(path for path in examples._development(mine) if not examples._is_held_back(path.name))
+    broken.write_bytes(b"no picture")
+    run(mine, tmp_path / "new" / "causes.json")
+    assert CauseModel.load(tmp_path / "new" / "causes.json").answers
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["causes.json"]
+    made = examples.make(mine, 0, 1, None)
+    assert len(made.kinds) < len(examples.make(kit, 0, 1, None).kinds)
+    with pytest.raises(InputError, match="pictures are too few"):
+        examples.make(kit, 0, 1, 1)
 
 
 def test_a_file_of_other_statistics_is_refused(tmp_path):

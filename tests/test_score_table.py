@@ -121,6 +121,9 @@ def test_only_what_a_run_held_back(labels: Path, tmp_path: Path) -> None:
     run.write_json("split.json", {"training": [], "held_back": ["of another picture"]})
     with pytest.raises(InputError, match="held back no picture of these label tables"):
         score(job_of(labels, held_back=run.root))
+    run.write_json("split.json", {})
+    with pytest.raises(ModelError, match=r"split\.json lacks the two sides; train again with --fresh"):
+        score(job_of(labels, held_back=run.root))
 
 
 def test_goes_on_where_it_was_interrupted(labels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

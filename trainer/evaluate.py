@@ -169,7 +169,7 @@ def evaluate(run: Path, labels: Sequence[str], name: str, command: str = "", dev
     tasks = [task for task in net.tasks if any((Path(label) / f"{task}.parquet").exists() for label in labels)]
     tables = load_tables(labels, tasks or net.tasks)
     rows = merge(row for table in tables for row in table.rows)
-    seen = {row.content_hash for row in rows} & set(folder.read_json("split.json")["training"])
+    seen = {row.content_hash for row in rows} & set(folder.read_split()["training"])
     if seen:
         raise InputError(f"{len(seen)} source pictures of {', '.join(labels)} were trained on; give others")
     columns = [net.tasks.index(task) for task in tasks]

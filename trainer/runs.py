@@ -166,10 +166,7 @@ class RunFolder:
 
     def create(self) -> None:
         """Make the folder if it is not there."""
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"cannot make the run folder {self.root}: {error.strerror}") from error
+        make_folder(self.root)
 
     def start_over(self) -> None:
         """Remove an earlier run's checkpoint and figures, so that none stands beside the record of another.
@@ -203,6 +200,18 @@ class RunFolder:
             raise ModelError(f"{path} is not a JSON object; train again with --fresh")
         return value
 
+    def read_split(self) -> dict[str, list[str]]:
+        """Content hashes of the sources on both sides: `training` and `held_back`.
+
+        Raises:
+            InputNotFoundError: the run has no split.
+            ModelError: it is damaged.
+        """
+        split = self.read_json("split.json")
+        if not all(isinstance(split.get(side), list) for side in ("training", "held_back")):
+            raise ModelError(f"{self.root / 'split.json'} lacks the two sides; train again with --fresh")
+        return split
+
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
         """Write one of the run's JSON files."""
         with replacing(self.root / name) as part:
@@ -230,6 +239,18 @@ class RunFolder:
             ModelError: there is none, or it is damaged.
         """
         return read_checkpoint(self.checkpoint_path)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder if it is not there.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder {folder}: {error.strerror}") from error
 
 
 @contextmanager

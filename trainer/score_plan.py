@@ -66,7 +66,7 @@ def held_back(sources: Iterable[Source], run: Path) -> list[Source]:
     Raises:
         InputError: the run has no split, or held none of them back.
     """
-    known = set(RunFolder(run).read_json("split.json")["held_back"])
+    known = set(RunFolder(run).read_split()["held_back"])
     found = [source for source in sources if source.content_hash in known]
     if not found:
         raise InputError(f"{run} held back no picture of these label tables: name those that it was trained on")

@@ -26,7 +26,10 @@ def command(kit: Path, out: Path, pictures: int, seed: int, workers: int, store:
     One photograph in five is held back; the table printed is of those.
     """
     from trainer.causes import examples, fit
+    from trainer.runs import make_folder, replacing
 
+    for path in filter(None, (out, store)):
+        make_folder(path.parent)
     if store is not None and store.exists():
         log.warning("%s is there already: its examples are taken", store)
         made = examples.load(store)
@@ -38,6 +41,8 @@ def command(kit: Path, out: Path, pictures: int, seed: int, workers: int, store:
     right = fit.share_right(model, made)
     call = f"python -m trainer causes --kit KIT --out {out} --pictures {pictures} --seed {seed}"
     trained, held = int((~made.held_back).sum()), int(made.held_back.sum())
-    model.save(out, command=call, examples_trained=trained, examples_held_back=held, right_held_back=round(right, 4))
+    about = {"examples_trained": trained, "examples_held_back": held, "right_held_back": round(right, 4)}
+    with replacing(out) as part:
+        model.save(part, command=call, **about)
     click.echo("\n".join(fit.table(model, made)))
     click.echo(f"{right:.3f} of {held} held-back examples right, {trained} trained on; written to {out}")

@@ -20,6 +20,7 @@ from streamfilter.distort import KINDS, PRISTINE, Distortion, apply
 from streamfilter.errors import InputError, PictureError
 from streamfilter.frame import RGB, Cause, Frame
 from trainer.pictures import list_items, read_picture
+from trainer.runs import replacing
 
 log = logging.getLogger(__name__)
 
@@ -77,8 +78,13 @@ def statistics_names() -> tuple[str, ...]:
 
 
 def save(examples: Examples, path: Path) -> None:
-    """Keep examples in a file."""
-    np.savez_compressed(path, values=examples.values, kinds=examples.kinds, held_back=examples.held_back)
+    """Keep examples in a file, whole or not at all.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    with replacing(path) as part, part.open("wb") as file:
+        np.savez_compressed(file, values=examples.values, kinds=examples.kinds, held_back=examples.held_back)
 
 
 def load(path: Path) -> Examples:
@@ -107,7 +113,7 @@ def make(kit: Path, seed: int, workers: int, at_most: int | None) -> Examples:
         at_most: photographs, drawn at random; None = all.
 
     Raises:
-        InputError: there are no such pictures, or their truth cannot be read.
+        InputError: there are no such pictures, too few for two sides, or their truth cannot be read.
     """
     found = list(_development(kit))
     paths = [found[place] for place in np.random.default_rng(seed).permutation(len(found))[:at_most]]
@@ -120,7 +126,10 @@ def make(kit: Path, seed: int, workers: int, at_most: int | None) -> Examples:
     if not rows:
         raise InputError(f"{kit} has no development pictures")
     values, kinds, names = zip(*rows, strict=True)
-    return Examples(np.array(values), np.array(kinds), np.array([_is_held_back(name) for name in names]))
+    held_back = np.array([_is_held_back(name) for name in names])
+    if held_back.all() or not held_back.any():
+        raise InputError(f"{kit}: {len(set(names))} pictures are too few to learn from some and judge by others")
+    return Examples(np.array(values), np.array(kinds), held_back)
 
 
 def _development(kit: Path) -> Iterator[Path]:
@@ -139,9 +148,9 @@ def _of_picture(paths: Sequence[Path], seed: int, index: int) -> list[Row]:
     random = np.random.default_rng([seed, index])
     rows = []
     for kind in (*CAUSE_OF, PRISTINE, PRISTINE):
-        rgb = _varied(paths, index, random)
-        strength = None if kind == PRISTINE else KINDS[kind].at(random.uniform(*LEVELS))
         try:
+            rgb = _varied(paths, index, random)
+            strength = None if kind == PRISTINE else KINDS[kind].at(random.uniform(*LEVELS))
             frame = _shown(apply(rgb, Distortion(kind, strength)), random)
         except PictureError as error:
             log.warning("%s, %s: %s", paths[index], kind, error)

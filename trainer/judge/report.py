@@ -11,8 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from streamfilter.errors import OutputError
-from trainer.runs import git_commit, replacing
+from trainer.runs import git_commit, make_folder, replacing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -98,10 +97,7 @@ def write(
     Raises:
         OutputError: a file cannot be written.
     """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the folder {out}: {error.strerror}") from error
+    make_folder(out)
     record = {
         "command": command,
         "date": datetime.now(UTC).date().isoformat(),
@@ -112,10 +108,10 @@ def write(
         "scores": dict(scores),
     }
     text = markdown(report, record, data, f"{name}.png")
-    with replacing(out / f"{name}.json") as part:
-        part.write_text(json.dumps({**record, "figures": report.figures}, indent=1) + "\n", encoding="utf-8")
     if report.draw is not None:
         _draw(report, out / f"{name}.png")
+    with replacing(out / f"{name}.json") as part:
+        part.write_text(json.dumps({**record, "figures": report.figures}, indent=1) + "\n", encoding="utf-8")
     with replacing(out / f"{name}.md") as part:
         part.write_text(text, encoding="utf-8")
     return text
