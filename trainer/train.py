@@ -77,6 +77,10 @@ def train(
         resumed = folder.checkpoint_path.exists() and not fresh
         if resumed:
             resume(state, folder, recipe)
+            if config.keep_initial and folder.read_json("run.json").get("init_sha256") != _init_digest(config):
+                raise ConfigError(
+                    f"{config.init} is not what {out} started from any more; use --fresh"
+                )
         data = prepare(config, tables, out, weights_dir, networks)
         record = data.record(config.tasks)
         precision = choose_precision(device)
@@ -160,11 +164,18 @@ def _record(config: TrainConfig, device: torch.device, precision: torch.dtype, c
         "command": command,
         "config": config.recipe(),
         "commit": git_commit(),
-        "init_sha256": sha256(Path(config.init)) if Path(config.init).is_file() else None,
+        "init_sha256": _init_digest(config),
         "device": device.type,
         "precision": str(precision).removeprefix("torch."),
         "torch": torch.__version__,
     }
+
+
+def _init_digest(config: TrainConfig) -> str | None:
+    """Of the file or the run's checkpoint that a run starts from; None where it starts from neither."""
+    init = Path(config.init)
+    path = RunFolder(init).checkpoint_path if init.is_dir() else init
+    return sha256(path) if path.is_file() else None
 
 
 def _history(earlier: RunFolder) -> list[dict[str, Any]]:
