@@ -78,9 +78,7 @@ def train(
         if resumed:
             resume(state, folder, recipe)
             if config.keep_initial and folder.read_json("run.json").get("init_sha256") != _init_digest(config):
-                raise ConfigError(
-                    f"{config.init} is not what {out} started from any more; use --fresh"
-                )
+                raise ConfigError(f"{config.init} is not what {out} started from any more; use --fresh")
         data = prepare(config, tables, out, weights_dir, networks)
         record = data.record(config.tasks)
         precision = choose_precision(device)
