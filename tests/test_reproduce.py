@@ -97,7 +97,7 @@ def test_all_of_it_is_planned(kit, tmp_path):
         "utility-nano-classification",
         "utility-nano-detection",
     ]
-    assert len([step for step in steps if isinstance(step, ScoreStep)]) == 3
+    assert len([step for step in steps if isinstance(step, ScoreStep)]) == 4
     judged = {step.request.what for step in steps if isinstance(step, JudgeStep)}
     assert judged == {"networks", "distortions", "discard", "figure1", "figure2", "calibration", "leak"}
     assert len({step.words for step in steps}) == len(steps)
@@ -149,8 +149,10 @@ def test_a_stopped_run_goes_on_to_the_last_table(kit, tmp_path, monkeypatch):
     assert {path: path.stat().st_mtime_ns for path in made} == made
     results = work / "benchmarks" / "results"
     assert {path.stem for path in results.glob("*.md")} == {name or what for what, _, _, name in (*TABLES, *ACROSS)} | {
-        "leak"
+        "leak",
+        "networks-lite0",
     }
+    assert "--even-labels" in (results / "networks-lite0.md").read_text()
     planned = CliRunner().invoke(main, [*options, "--plan"]).stdout.splitlines()
     assert all(line.endswith(" done") for line in planned[:-1])
     assert planned[-1].startswith("total: 0.00 hours on ")

@@ -143,6 +143,11 @@ def test_another_recipe_is_refused_with_its_differences(config, trained):
     assert {path.name: path.read_bytes() for path in trained.iterdir()} == before
 
 
+def test_a_run_that_diverges_stops_where_it_does(config, tmp_path):
+    with pytest.raises(ModelError, match=r"out diverged at epoch 1, step [23] of \d+: the loss is nan; train anew at"):
+        train(replace(config, lr=1e30), tmp_path / "out")
+
+
 def test_settings_that_an_older_run_lacks_are_no_other_recipe(config, trained, tmp_path):
     old = shutil.copytree(trained, tmp_path / "old")
     checkpoint = RunFolder(old).load_checkpoint()

@@ -19,6 +19,7 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 from tqdm import tqdm
 
+from streamfilter.errors import ModelError
 from trainer import evaluate, plots
 from trainer.dataset import label_array
 from trainer.prepare import TrainingData
@@ -63,7 +64,11 @@ class Loop:
         self.held = Pictures(data.held, size, held_mb, folder)
 
     def run(self) -> bool:
-        """Train to the last epoch or until a signal; True at the last epoch."""
+        """Train to the last epoch or until a signal; True at the last epoch.
+
+        Raises:
+            ModelError: the loss is no number any more; the last checkpoint stays.
+        """
         state, epochs = self.state, self.config.epochs
         bar = partial(tqdm, unit="picture", unit_scale=True, smoothing=0.05, file=sys.stderr, dynamic_ncols=True)
         done = (state.epoch * self.steps + state.step) * self.batch_size
@@ -116,6 +121,11 @@ class Loop:
             group["lr"] = learning_rate(self.config.lr, self.config.warmup, place + 1 / (2 * self.steps))
         on_device = tuple(tensor.to(self.device) for tensor in shown)
         logits, loss = self._answer(on_device, torch.from_numpy(labels).to(self.device))
+        if not torch.isfinite(loss):
+            where = f"epoch {state.epoch + 1}, step {state.step + 1} of {self.steps}"
+            raise ModelError(
+                f"{self.folder.root} diverged at {where}: the loss is {loss.item()}; train anew at a lower --lr"
+            )
         state.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         state.optimizer.step()

@@ -31,6 +31,8 @@ from trainer.state import State, Tally
 
 log = logging.getLogger(__name__)
 
+START_OVER = "remove the folder, or train with another --out or --fresh"
+
 
 def train(
     config: TrainConfig, out: Path, weights_dir: Path | None = None, command: str = "", fresh: bool = False
@@ -51,6 +53,7 @@ def train(
         ConfigError: the folder holds a checkpoint of another recipe, or a task lacks a class.
         DeviceError: the device is not there.
         InputError: labels are missing, or of the test split.
+        ModelError: the loss is no number any more.
         OutputError: the folder cannot be written, or another process trains into it.
     """
     if Path(config.init).resolve() == out.resolve():
@@ -78,7 +81,7 @@ def train(
         if resumed:
             resume(state, folder, recipe)
             if config.keep_initial and folder.read_json("run.json").get("init_sha256") != _init_digest(config):
-                raise ConfigError(f"{config.init} is not what {out} started from any more; use --fresh")
+                raise ConfigError(f"{config.init} is not what {out} started from any more; {START_OVER}")
         data = prepare(config, tables, out, weights_dir, networks)
         record = data.record(config.tasks)
         precision = choose_precision(device)
@@ -120,9 +123,7 @@ def resume(state: State, folder: RunFolder, recipe: dict[str, Any]) -> None:
         if known.get(key) != recipe.get(key)
     ]
     if differences:
-        raise ConfigError(
-            f"{folder.checkpoint_path} is of another recipe ({'; '.join(differences)}); use another --out or --fresh"
-        )
+        raise ConfigError(f"{folder.checkpoint_path} is of another recipe ({'; '.join(differences)}); {START_OVER}")
     state.restore(checkpoint)
     log.info("going on from epoch %d, step %d", state.epoch + 1, state.step)
 

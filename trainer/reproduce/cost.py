@@ -263,11 +263,12 @@ def _of_evaluation(step: EvaluateStep, meter: Meter, steps: Sequence[Step]) -> f
 
 
 def _of_scores(step: ScoreStep, meter: Meter, steps: Sequence[Step]) -> float:
-    models = [one.config for one in steps if isinstance(one, TrainStep)]
-    each = meter.rivals(step.job.energy_network) + sum(meter.answer(config) for config in models)
-    rows = _rows(step.tables)
-    distorted = sum(number * (meter.version(job) + each) for job, number in rows.values())
-    return (distorted + _pristine(step.tables) * each) / _at_once(step.job.workers)
+    job, trained = step.job, [one for one in steps if isinstance(one, TrainStep)]
+    asked = [one for one in trained if not job.runs or one.out.as_posix() in job.runs]
+    each = (meter.rivals(job.energy_network) if job.rivals else 0.0) + sum(meter.answer(one.config) for one in asked)
+    share = next((one.config.holdout for one in trained if one.out == job.held_back), 1.0)
+    distorted = sum(number * (meter.version(table) + each) for table, number in _rows(step.tables).values())
+    return share * (distorted + _pristine(step.tables) * each) / _at_once(job.workers)
 
 
 def _of_judging(step: JudgeStep, steps: Sequence[Step]) -> float:

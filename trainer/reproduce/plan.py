@@ -21,6 +21,8 @@ SHIPPED, PAPER = ("large", "default", "accurate", "resnet18"), "paper"
 """Recipes in the order in which they need each other; the first is a stage of the second."""
 SINGLE = "default"
 """Recipe that is made for each task alone as well, to compare with both together (tables III and IV)."""
+EVEN = "accurate"
+"""Recipe whose model is judged as well where even classes are divided, found on the pictures that its run held back."""
 UNSEEN = {
     "classification": ("mobilenet_v1_075_192_int8", "mobilenet_edgetpu_075_224_int8"),
     "detection": ("fastestdet_352",),
@@ -30,7 +32,8 @@ SEEN = {
     "detection": ("picodet_s_416", "yolox_nano_416", "nanodet_m_416"),
 }
 SMOKE_PICTURES, SMOKE_SEEN, SMOKE_UNSEEN = 8, "jpeg=1,50", "jpeg=4,40"
-MANY = "labels/dev-many"
+MANY, SAME_QUALITIES = "labels/dev-many", "labels/dev"
+"""Development tables: of all kinds of distortions, and of the qualities at which the labelling networks judge."""
 NEW_QUALITIES, MANY_KINDS = "test-unseen", "test-many"
 
 
@@ -81,6 +84,8 @@ TABLES = (
 """What `python -m trainer judge` makes of which test table, with which rows, under which name; None for its own."""
 ACROSS = (("networks", "test", None, "across-labels"), ("figure2", NEW_QUALITIES, None, "across"))
 """The same with one model for both tasks and one for each."""
+EVEN_TABLE = ("networks", TESTS[0].name, "networks-lite0")
+"""What is judged at that point, of which test table, under which name."""
 
 
 def reproduce_steps(place: Place, smoke: bool, with_paper: bool) -> list[Step]:
@@ -98,7 +103,8 @@ def reproduce_steps(place: Place, smoke: bool, with_paper: bool) -> list[Step]:
     judged = [step for steps in tests.values() for step in steps]
     trained = [step for recipe in (*recipes, *singles) for step in _model_steps(recipe, place)]
     scored = [_score_step(name, steps, [*recipes, *singles], place) for name, steps in tests.items()]
-    return [*learned, *judged, *trained, *scored, *_judge_steps(recipes, singles, learned, place)]
+    even = _even_steps(recipes[SHIPPED.index(EVEN)], learned, place)
+    return [*learned, *judged, *trained, *scored, *_judge_steps(recipes, singles, learned, place), *even]
 
 
 def _once(steps: Iterable[LabelStep]) -> list[LabelStep]:
@@ -147,6 +153,20 @@ def _judge_steps(
         )
         steps.append(JudgeStep(request))
     return steps
+
+
+def _even_steps(recipe: Recipe, learned: Sequence[LabelStep], place: Place) -> list[Step]:
+    """The held-back pictures' scores, at the qualities that judge, and the table at the point found on them."""
+    what, test, name = EVEN_TABLE
+    run, labels = train_step(recipe, place).out, place.work / SAME_QUALITIES
+    scores, results = place.work / "scores", place.work / "benchmarks" / "results"
+    held = scores / f"held-{run.name}.parquet"
+    job = ScoreJob((labels,), held, runs=(run.as_posix(),), rivals=(), held_back=run)
+    request = Request(
+        what, (place.work / "labels" / test,), results, (scores / f"{test}.parquet",), (run.name,), name=name,
+        even_labels=(labels,), even_scores=(held,),
+    )  # fmt: skip
+    return [ScoreStep(job, tuple(step.job for step in learned if step.job.out == labels)), JudgeStep(request)]
 
 
 def _run_names(recipes: Sequence[Recipe], place: Place) -> list[str]:

@@ -73,7 +73,8 @@ class ScoreStep:
         job = self.job
         many = {"--labels": job.labels, "--model": job.models, "--run": job.runs}
         repeated = [word for name, values in many.items() for value in values for word in typed({name: value})]
-        return ("trainer", "score", *repeated, *typed({"--energy-network": job.energy_network, "--out": job.out}))
+        options = {"--energy-network": job.energy_network, "--held-back": job.held_back, "--out": job.out}
+        return ("trainer", "score", *repeated, *(() if job.rivals else ("--no-rivals",)), *typed(options))
 
     def done(self) -> bool:
         return self.job.out.is_file()
@@ -102,6 +103,8 @@ class JudgeStep:
             "--model": request.models,
             "--oracle-labels": request.dev_labels,
             "--run": request.runs,
+            "--even-labels": request.even_labels,
+            "--even-scores": request.even_scores,
         }
         repeated = [word for name, values in many.items() for value in values for word in typed({name: value})]
         options = {"--rows": request.rows, "--name": request.name, "--out": request.out}
@@ -113,8 +116,9 @@ class JudgeStep:
         if not record.is_file() or not text.is_file():
             return False
         known = json.loads(record.read_text(encoding="utf-8"))
-        scores = {sha256(path) for path in self.request.scores if path.is_file()}
-        needed = [run / "split.json" for run in self.request.runs] + _tables(self.request.dev_labels)
+        scores = {sha256(path) for path in (*self.request.scores, *self.request.even_scores) if path.is_file()}
+        others = (*self.request.dev_labels, *self.request.even_labels)
+        needed = [run / "split.json" for run in self.request.runs] + _tables(others)
         fresh = all(path.is_file() and path.stat().st_mtime <= record.stat().st_mtime for path in needed)
         same = {label["sha256"] for label in known["labels"]} == _digests(self.request.labels)
         return fresh and same and set(known["scores"].values()) == scores and known["command"] == shell(self)
