@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -101,7 +102,7 @@ class Runtime:
     """What pinning calls of the CUDA runtime."""
 
     def __init__(self, answer: int) -> None:
-        self.answer, self.held = answer, set[int]()
+        self.answer, self.held, self.last_error = answer, set[int](), answer
 
     def cudaHostRegister(self, address, size, flags):
         self.held.add(address.value)
@@ -110,6 +111,9 @@ class Runtime:
     def cudaHostUnregister(self, address):
         self.held.discard(address.value)
         return 0
+
+    def cudaGetLastError(self):
+        self.last_error = 0
 
 
 def test_pinned_memory_is_let_go_with_its_buffer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,8 +132,10 @@ def test_memory_that_cannot_be_pinned_is_said(
 ) -> None:
     caplog.set_level(logging.INFO)
     assert cuda.Pinning("0.0")(np.zeros(16, np.uint8)) is False
-    monkeypatch.setattr(cuda.ctypes, "CDLL", lambda name: Runtime(2))
+    runtime = Runtime(2)
+    monkeypatch.setattr(cuda.ctypes, "CDLL", lambda name: runtime)
     assert cuda.Pinning("13.0")(np.zeros(16, np.uint8)) is False
+    assert runtime.last_error == 0
     assert [record.getMessage().partition(":")[0] for record in caplog.records] == [
         "host memory is not pinned, and copied more slowly"
     ] * 2
@@ -177,6 +183,53 @@ def test_a_provider_that_does_not_come_up_is_refused(tmp_path: Path, monkeypatch
     with pytest.raises(DeviceError, match=r"offers CUDA but could not start it \(.*use --device cpu") as caught:
         open_model(brightness_model(tmp_path / "m.onnx"), Wanted("cuda", 1))
     assert "\n" not in str(caught.value)
+
+
+def failure_of_cuda(number: int, words: str) -> str:
+    where = "/onnxruntime_src/onnxruntime/core/providers/cuda/cuda_call.cc:154 std::conditional_t<THRW, void, Status> "
+    return f"{2 * where}CUDA failure {number}: {words} ; GPU=-1 ; hostname=vm ; expr=cudaSetDevice(info_.device_id); \n"
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate provider")
+@pytest.mark.parametrize(
+    ("number", "words", "cure"),
+    [
+        (35, "CUDA driver version is insufficient for CUDA runtime version", "install a newer NVIDIA driver"),
+        (100, "no CUDA-capable device is detected", "check the GPU with nvidia-smi"),
+    ],
+)
+def test_what_cuda_says_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, words: str, cure: str
+) -> None:
+    def fails(*_: object) -> None:
+        raise RuntimeError(failure_of_cuda(number, words))
+
+    monkeypatch.setitem(opening.PROVIDERS, "cuda", "CPUExecutionProvider")
+    monkeypatch.setattr(opening, "_run_once", fails)
+    with pytest.raises(DeviceError) as caught:
+        open_model(brightness_model(tmp_path / "m.onnx"), Wanted("cuda", 1))
+    told = (
+        f"ONNX Runtime offers CUDA but could not start it (CUDA failure {number}: {words}); {cure}, or use --device cpu"
+    )
+    assert str(caught.value) == told
+
+
+def test_libraries_are_loaded_from_wherever_their_wheels_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str | None] = []
+
+    class Runtime:
+        @staticmethod
+        def preload_dlls(directory: str | None = None) -> None:
+            asked.append(directory)
+
+    folders = [tmp_path / "site" / "nvidia" / part / "lib" for part in ("cu13", "cudnn")]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    monkeypatch.delitem(sys.modules, "nvidia", raising=False)
+    cuda.preload(Runtime)
+    assert [str(folder) for folder in folders] == asked[: len(folders)]
+    assert asked[-1] is None
 
 
 def test_without_a_driver_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,9 @@ import ctypes
 import importlib.util
 import io
 import logging
+import re
 import weakref
+from collections.abc import Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
 from types import ModuleType
@@ -21,20 +23,37 @@ RUNTIME = "libcudart.so"
 NAME_BYTES = 256
 PORTABLE = 1
 """cudaHostRegisterPortable: the memory counts as pinned for every context."""
+FAILURE = re.compile(r"CU\w+ failure \d+: [^;\n]*")
+"""What ONNX Runtime says of a call that failed, behind hundreds of characters on where."""
 
 logger = logging.getLogger(__name__)
 
 
 def preload(onnxruntime: ModuleType) -> None:
-    """Load CUDA and cuDNN from their wheels, where they lie beside ONNX Runtime; what is missing is told later."""
+    """Load CUDA and cuDNN from their wheels, wherever Python finds them; what is missing is told later."""
     if not hasattr(onnxruntime, "preload_dlls"):
         return
     said = io.StringIO()
     # It prints, and standard output may be a video.
     with redirect_stdout(said):
+        for folder in _library_folders():
+            onnxruntime.preload_dlls(directory=str(folder))
         onnxruntime.preload_dlls()
     for line in said.getvalue().splitlines():
         logger.debug("%s", line)
+
+
+def _library_folders() -> Iterator[Path]:
+    """Where NVIDIA's wheels keep libraries: by itself ONNX Runtime looks for them only in the folder it lies in."""
+    found = importlib.util.find_spec("nvidia")
+    for root in (found and found.submodule_search_locations) or ():
+        yield from sorted(Path(root).absolute().glob("*/lib"))
+
+
+def reason(error: Exception) -> str:
+    """What a failed call of ONNX Runtime says, as part of one line: CUDA's own words where there are any."""
+    found = FAILURE.search(str(error))
+    return found[0].strip() if found else first_line(error)
 
 
 def why_not(device: str) -> str:
@@ -86,6 +105,8 @@ class Pinning:
         address = ctypes.c_void_p(buffer.ctypes.data)
         failed = self._runtime.cudaHostRegister(address, ctypes.c_size_t(buffer.nbytes), ctypes.c_uint(PORTABLE))
         if failed:
+            # Else ONNX Runtime would find this error after its next kernel, and take it for that one's.
+            self._runtime.cudaGetLastError()
             logger.info("host memory is not pinned, and copied more slowly: CUDA error %d", failed)
             return False
         weakref.finalize(buffer, self._runtime.cudaHostUnregister, address)

@@ -175,7 +175,7 @@ def _start(
             _run_once(session, size)
     except (failures.EPFail, failures.Fail, failures.RuntimeException, RuntimeError) as error:
         _load(model, path, options)
-        raise _not_started(device, first_line(error), hint) from error
+        raise _not_started(device, cuda.reason(error), hint) from error
     if not is_there:
         raise _not_started(device, cuda.why_not(device), hint)
     return session
@@ -189,11 +189,13 @@ def _run_once(session: onnxruntime.InferenceSession, size: int) -> None:
 
 
 def _not_started(device: str, reason: str, hint: str) -> DeviceError:
-    cure = (
-        "install NVIDIA's driver"
-        if cuda.DRIVER in reason
-        else f'pip install "streamfilter[{device}]" for its libraries'
-    )
+    cures = {
+        cuda.DRIVER: "install NVIDIA's driver",
+        "insufficient": "install a newer NVIDIA driver",
+        "CUDA failure": "check the GPU with nvidia-smi",
+        "": f'pip install "streamfilter[{device}]" for its libraries',
+    }
+    cure = next(cure for sign, cure in cures.items() if sign in reason)
     return DeviceError(
         f"ONNX Runtime offers {NAMES[device]} but could not start it ({reason}); {hint}{cure}, or use --device cpu"
     )

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from streamfilter.errors import DeviceError, first_line
+from streamfilter.errors import DeviceError
 from streamfilter.frame import RGB
+from streamfilter.sessions import cuda
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -96,7 +97,7 @@ class Bound:
             scores = place.run(pictures)
         except (failures.EPFail, failures.Fail, failures.RuntimeException, RuntimeError) as error:
             raise DeviceError(
-                f"the device failed while it scored {size} pictures ({first_line(error)}); "
+                f"the device failed while it scored {size} pictures ({cuda.reason(error)}); "
                 "take a smaller batch size, or --device cpu"
             ) from error
         self._free[size].append(place)
