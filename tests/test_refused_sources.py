@@ -1,13 +1,17 @@
 """Live sources that cannot be had: no such protocol, no such device, no such decoder; one line, and no second try."""
 
 import ctypes
+import itertools
 import os
+from collections.abc import Callable
 from contextlib import closing
+from types import SimpleNamespace
 
+import av
 import pytest
 
 from streamfilter.address import mask
-from streamfilter.sources import LiveSource
+from streamfilter.sources import LiveSource, live
 from streamfilter.stream_config import LiveSettings
 from tests.live_reader import HASTY, Reader
 from tests.live_servers import RtspServer, free_port, need_gstreamer
@@ -145,3 +149,45 @@ def test_secrets_of_an_address_are_masked_alone_and_in_a_sentence(address, shown
     assert mask(f"cannot open {address} (see '{address}'); try again") == (
         f"cannot open {shown} (see '{shown}'); try again"
     )
+
+
+def decoding_by(decode: Callable[[av.Packet], list[av.VideoFrame]]) -> Callable[..., SimpleNamespace]:
+    """What connects to a stream of ten packets that are decoded like this."""
+
+    def connect(*_: object) -> SimpleNamespace:
+        packets = iter([av.Packet(b"packet")] * 10)
+        container = SimpleNamespace(demux=lambda stream: packets, close=lambda: None)
+        stream = SimpleNamespace(codec_context=SimpleNamespace(width=64, height=48), sample_aspect_ratio=None)
+        decoder = SimpleNamespace(name="h264", decode=decode)
+        return SimpleNamespace(
+            container=container, stream=stream, decoder=decoder, is_playlist=False, is_complete=False
+        )
+
+    return connect
+
+
+def without_its_library(packet: av.Packet) -> list[av.VideoFrame]:
+    for line in ("Cannot load libnvcuvid.so.1\n", "Failed setup for format cuda: hwaccel initialisation\n"):
+        av.logging.log(av.logging.ERROR, "h264", line)
+    raise av.error.InvalidDataError(1094995529, "Invalid data")
+
+
+def test_hardware_that_fails_at_the_first_frame_is_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(live, "connect", decoding_by(without_its_library))
+    source = LiveSource("http://host/x", LiveSettings(decoder="cuda", backoff_seconds=0.01, max_reconnects=3))
+    assert list(source) == []
+    assert source.failure is not None
+    assert source.failure.startswith("decoder cuda cannot decode http://host/x here (Cannot load libnvcuvid.so.1); for")
+
+
+def test_hardware_that_fails_after_it_has_played_is_tried_again(monkeypatch: pytest.MonkeyPatch):
+    frames = [[av.VideoFrame(64, 48)]]
+
+    def decode(packet: av.Packet) -> list[av.VideoFrame]:
+        return frames.pop() if frames else without_its_library(packet)
+
+    monkeypatch.setattr(live, "connect", decoding_by(decode))
+    source = LiveSource("http://host/x", LiveSettings(decoder="cuda", backoff_seconds=0.01))
+    assert [frame.is_readable for frame in itertools.islice(source, 12)] == [True, *[False] * 11]
+    assert source.failure is None
+    assert source.reconnects == 1

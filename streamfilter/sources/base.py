@@ -19,6 +19,10 @@ class ConnectionRefused(InputError):
     """A connect that failed in a way that another try will hardly mend."""
 
 
+class DecoderRefused(ConnectionRefused):
+    """A decoder that failed at the first frame of a stream that was connected to."""
+
+
 @dataclass(frozen=True)
 class SourceInfo:
     """What a source says about itself before its first frame; headers may lie, so nothing here is measured."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-from streamfilter.sources.base import ConnectionRefused
+from streamfilter.sources.base import ConnectionRefused, DecoderRefused
 from streamfilter.sources.container import reason
 
 if TYPE_CHECKING:
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 HARDWARE = ("cuda", "vaapi", "qsv", "videotoolbox", "d3d11va", "vulkan")
 """What FFmpeg calls hardware that helps one of its own decoders."""
+NOT_SET_UP = "Failed setup for format"
+"""How FFmpeg says that hardware does not take a stream on: only with its first keyframe does it ask."""
 USUAL_CODEC = "h264"
 """What cameras send: hardware is tried with it before the stream is there, and its decoders are listed."""
 
@@ -81,6 +83,25 @@ def open_decoder(decoder: VideoCodecContext, name: str | None, stream_name: str)
             why = _why(error, logs)
             told = f"decoder {name} cannot be had here for {stream_name} ({why}); {_listed(decoder.codec.name, name)}"
             raise ConnectionRefused(told) from error
+
+
+def check_first_frame(
+    name: str | None, stream_name: str, error: av.FFmpegError, logs: list[tuple[int, str, str]]
+) -> None:
+    """See that hardware is not why a stream cannot be decoded from its first frame on.
+
+    Args:
+        name: the decoder that was asked for.
+        stream_name: how messages call the stream.
+        error: what FFmpeg raised.
+        logs: what it said meanwhile: level, component, message.
+
+    Raises:
+        DecoderRefused: the hardware does not take the stream on, or a library of it is missing.
+    """
+    if name in HARDWARE and any(NOT_SET_UP in message for _, _, message in logs):
+        told = f"decoder {name} cannot decode {stream_name} here ({_why(error, logs)}); {_listed(USUAL_CODEC, name)}"
+        raise DecoderRefused(told) from error
 
 
 def no_hardware_for(name: str, stream_name: str) -> str:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 from streamfilter.address import mask
 from streamfilter.errors import InputError
 from streamfilter.frame import Frame, Signs, StreamEvent
-from streamfilter.sources.base import ConnectionRefused, SourceInfo
+from streamfilter.sources.base import ConnectionRefused, DecoderRefused, SourceInfo
 from streamfilter.sources.connection import Connection, connect
 from streamfilter.sources.container import Colours, orientation, reason
+from streamfilter.sources.decoders import check_first_frame
 from streamfilter.sources.timeline import Timeline
 from streamfilter.stream_config import LiveSettings
 
@@ -73,6 +74,7 @@ class LiveSource:
         self._closed = threading.Event()
         self._index = 0
         self._connections = -1
+        self._has_played = False
         self._timeline = Timeline()
         self._pending_loss = False
         self._colours = Colours(self.name)
@@ -87,7 +89,7 @@ class LiveSource:
             try:
                 yield from self._one_connection()
             except ConnectionRefused as error:
-                if self._connections < 0:
+                if self._connections < 0 or isinstance(error, DecoderRefused):
                     self._give_up(str(error))
                     return
                 self._problem = str(error)
@@ -156,6 +158,8 @@ class LiveSource:
                 try:
                     decoded = connection.decoder.decode(packet)
                 except av.FFmpegError as error:
+                    if not self._has_played:
+                        check_first_frame(self._settings.decoder, self.name, error, lines)
                     errors += 1
                     yield self._unreadable(reason(error))
                     self._pending_loss = True
@@ -166,7 +170,7 @@ class LiveSource:
                 for native in decoded:
                     errors = 0
                     if not started:
-                        started = True
+                        started = self._has_played = True
                         self._tell("playing", "")
                     yield self._frame(native, packet, arrived, lines, connection)
 
