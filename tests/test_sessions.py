@@ -177,6 +177,21 @@ def test_with_cuda_one_session_runs_all_sizes(tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate provider")
+def test_cuda_multiplies_in_float32(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    make = onnxruntime.InferenceSession
+
+    def session(*args: object, providers: list[object], **options: object) -> onnxruntime.InferenceSession:
+        asked.append(providers[0])
+        return make(*args, providers=["CPUExecutionProvider"], **options)
+
+    monkeypatch.setitem(opening.PROVIDERS, "cuda", "CPUExecutionProvider")
+    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+    open_model(brightness_model(tmp_path / "m.onnx"), Wanted("cuda", 1))
+    assert asked == [("CPUExecutionProvider", {"use_tf32": "0"})]
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate provider")
 def test_a_provider_that_does_not_come_up_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(opening.PROVIDERS, "cuda", "CPUExecutionProvider")
     monkeypatch.setattr(onnxruntime.InferenceSession, "get_providers", lambda self: ["Another"])

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
 NAMES = {"cuda": "CUDA", "tensorrt": "TensorRT"}
+CUDA = ("cuda", {"use_tf32": "0"})
+"""In TF32, what `fp32` says of a picture would be as far from the CPU's answer as what `fp16` says."""
 ERRORS_ONLY, WARNINGS, FATAL_ONLY = 3, 2, 4
 """Severities of ONNX Runtime's own log."""
 
@@ -122,7 +124,7 @@ def _open_cpu(path: Path, wanted: Wanted) -> dict[int, onnxruntime.InferenceSess
 
 def _open_cuda(path: Path, wanted: Wanted) -> dict[int, onnxruntime.InferenceSession]:
     model = _in_precision(path, wanted.precision)
-    session = _start("cuda", model, path, _options(wanted.threads), ["cuda", "cpu"])
+    session = _start("cuda", model, path, _options(wanted.threads), [CUDA, "cpu"])
     return dict.fromkeys(ladder_to(wanted.batch_size), session)
 
 
@@ -149,7 +151,7 @@ def _engine(
         options.add_free_dimension_override_by_name(dimension, size)
     with cache.options(size) as own:
         hint = f"delete {cache.folder} if its engines may be damaged, "
-        return _start("tensorrt", path, path, options, [("tensorrt", own), "cuda", "cpu"], size, hint)
+        return _start("tensorrt", path, path, options, [("tensorrt", own), CUDA, "cpu"], size, hint)
 
 
 def _start(
