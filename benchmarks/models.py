@@ -133,12 +133,15 @@ def main(
         try:
             scorers = [Scorer(name, device, threads, precision, max(batches)) for name in names]
             by_name = {scorer.path.stem: scorer for scorer in scorers}
-            rows = [row for batch in batches for row in measure(by_name, batch, rounds)]
+            rows: list[dict[str, Any]] = []
+            for batch in batches:
+                rows += measure(by_name, batch, rounds)
+                if out:
+                    # After each, so that a run whose time is up leaves what it has.
+                    out.write_text(json.dumps({**run, "onnxruntime": version(), "models": rows}, indent=1) + "\n")
         except StreamFilterError as error:
             raise click.ClickException(str(error)) from error
     click.echo(table(rows))
-    if out:
-        out.write_text(json.dumps({**run, "onnxruntime": version(), "models": rows}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

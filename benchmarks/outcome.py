@@ -72,6 +72,8 @@ def markdown(family: str, name: str, outcome: Outcome, run: dict[str, Any]) -> s
 def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.3f}"
+    if value is None:
+        return "not measured"
     if isinstance(value, list):
         return " -> ".join(_cell(one) for one in value)
     return str(value)

@@ -3,6 +3,7 @@
 import json
 import subprocess
 from dataclasses import replace
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import av
@@ -13,10 +14,12 @@ from click.testing import CliRunner
 from benchmarks import agree, models
 from benchmarks.outcome import Outcome
 from benchmarks.throughput import main
-from benchmarks.throughput_cases import cases, sides
+from benchmarks.throughput_cases import cases, decoders, sides
 from benchmarks.throughput_cases.clips import CAMERA, ClipPlan, make_clip, partly_useless, repeated, views
 from benchmarks.throughput_cases.figure import draw_breakeven
 from streamfilter import Decision, StreamFilter
+from streamfilter.errors import DeviceError
+from streamfilter.sources import live
 
 TINY = ClipPlan("tiny", "libx264", (320, 180), 1, CAMERA)
 
@@ -96,11 +99,23 @@ def test_live_streams_are_decoded_in_software_and_by_name(
     monkeypatch.setitem(cases.PLANS, "720p-h264", TINY)
     rows = cases.decoders(replace(bench(tmp_path, clip), decoder="no_such_decoder", counts=(1, 2))).rows
     assert [(row["decoder"], row["streams"]) for row in rows] == [
-        ("software", 1), ("software", 2), ("no_such_decoder", 1), ("no_such_decoder", 2)
+        ("software", 1), ("software", 2), ("no_such_decoder", 1)
     ]  # fmt: skip
-    assert [row["frames_per_second"] > 0 for row in rows] == [True, True, False, False]
-    assert [row["failure"] == "" for row in rows] == [True, True, False, False]
-    assert all("no decoder 'no_such_decoder'" in row["failure"] for row in rows[2:])
+    assert all(row["frames_per_second"] > 0 and row["failure"] == "" for row in rows[:2])
+    assert rows[2]["frames_per_second"] is None
+    assert "no decoder 'no_such_decoder'" in rows[2]["failure"]
+
+
+def test_frames_that_cannot_be_decoded_are_no_speed(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(cases.PLANS, "720p-h264", TINY)
+    monkeypatch.setattr(decoders, "START_SECONDS", 1.0)
+    monkeypatch.setattr(live.LiveSource, "_frame", lambda self, *_: self._unreadable("broken"))
+    (row,) = cases.decoders(replace(bench(tmp_path, clip), counts=(1,))).rows
+    assert row == {
+        "decoder": "software", "streams": 1, "frames_per_second": None, "failure": "not all streams ran within 1 s"
+    }  # fmt: skip
 
 
 def test_another_precision_is_compared_with_float32(clip: Path) -> None:
@@ -119,6 +134,28 @@ def test_models_are_measured_in_each_batch_size(tmp_path: Path) -> None:
         ("utility-nano", 1), ("resnet18-224", 1), ("utility-nano", 3), ("resnet18-224", 3)
     ]  # fmt: skip
     assert all(row["per_second"] > 0 for row in rows)
+
+
+def test_what_was_measured_before_a_failure_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, original = tmp_path / "m.json", models.seconds_a_batch
+
+    def seconds(scorer: models.Scorer, batch: int) -> float:
+        if batch > 1:
+            raise DeviceError("out of memory")
+        return original(scorer, batch)
+
+    monkeypatch.setattr(models, "seconds_a_batch", seconds)
+    args = ["utility-nano", "--rounds", "1", "--batch", "1", "--batch", "2", "--out", str(out)]
+    assert CliRunner().invoke(models.main, args).exit_code == 1
+    assert [row["batch"] for row in json.loads(out.read_text())["models"]] == [1]
+
+
+def test_versions_are_told_whatever_the_package_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.version", version)
+    assert cases._versions()["onnxruntime"] == onnxruntime.__version__
 
 
 def test_a_device_that_is_not_there_is_one_line() -> None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib import import_module
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -192,6 +193,9 @@ def decoders(bench: Bench) -> Outcome:
             for count in bench.counts:
                 found = frames_a_second(stream_filter, uri, decoder, count, bench.seconds)
                 rows.append({"decoder": decoder or "software", "streams": count, **found})
+                if found["failure"]:
+                    # More streams would only fail later.
+                    break
     return Outcome("720p live streams, read as fast as they can be", {"clip": clip.stem, "device": bench.device}, rows)
 
 
@@ -272,7 +276,6 @@ def _detector(kit: Path) -> Callable[[Any], Any]:
 
 
 def _versions() -> dict[str, str]:
-    from importlib.metadata import version
-
-    names: Sequence[str] = ("av", "onnxruntime", "opencv-python-headless", "torch", "numpy")
-    return {name: version(name) for name in names}
+    # Not by the names of packages: ONNX Runtime has another one for a GPU.
+    names = ("av", "onnxruntime", "cv2", "torch", "numpy")
+    return {name: str(import_module(name).__version__) for name in names}

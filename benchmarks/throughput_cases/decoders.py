@@ -11,7 +11,7 @@ from pathlib import Path
 
 import av
 
-from streamfilter import LiveSettings, StreamConfig, StreamFilter, Streams
+from streamfilter import LiveSettings, Reason, StreamConfig, StreamFilter, Streams, Summary
 
 START_SECONDS = 30.0
 """Longest wait for the first frame of every stream."""
@@ -69,7 +69,7 @@ def frames_a_second(
     """Frames decided on a second by so many streams of one address, from when all of them run.
 
     Returns:
-        `frames_per_second` of all together, and `failure`: why one ended, or nothing.
+        `frames_per_second` of all together, None when not measured, and `failure`: why not, or nothing.
     """
     streams, stop, asked = Streams(stream_filter), threading.Event(), time.monotonic()
     live = LiveSettings(decoder=decoder or None, backpressure="wait", max_reconnects=1, backoff_seconds=0.1)
@@ -79,8 +79,8 @@ def frames_a_second(
     ended: list[tuple[float, int]] = []
 
     def look() -> None:
-        now, read = time.monotonic(), streams.summary.frames_read
-        if not started and all(status.counts.frames_read for status in streams.statuses()):
+        now, read = time.monotonic(), _decoded(streams.summary)
+        if not started and all(_decoded(status.counts) for status in streams.statuses()):
             started.append((now, read))
         if streams.summary.failures or now - (started[0][0] + seconds if started else asked + START_SECONDS) > 0:
             ended.append((now, read))
@@ -89,6 +89,11 @@ def frames_a_second(
     summary = streams.run(stop, look)
     failure = (summary.failures or [""])[0]
     if not started or not ended or failure:
-        return {"frames_per_second": 0.0, "failure": failure or f"not all streams ran within {START_SECONDS:.0f} s"}
+        return {"frames_per_second": None, "failure": failure or f"not all streams ran within {START_SECONDS:.0f} s"}
     (first, before), (last, after) = started[0], ended[0]
     return {"frames_per_second": (after - before) / (last - first), "failure": ""}
+
+
+def _decoded(counts: Summary) -> int:
+    """Frames that were decoded: one that could not be takes no time."""
+    return counts.frames_read - counts.dropped_by_reason[Reason.UNREADABLE]
