@@ -4,15 +4,17 @@
 #     benchmarks/gpu.sh [OUT]          on a machine with an NVIDIA GPU
 #     DEVICE=cpu benchmarks/gpu.sh     rehearsal without one, in small
 #
-# It makes a virtual environment, or takes the one that VENV names as it is.
-# Wheels that the machine cannot fetch lie in wheels/: benchmarks/gpu.sh --fetch fills it where there is an index.
+# It makes a virtual environment, or takes the one that VENV names as it is, with what PYTHONPATH adds.
+# Wheels that the machine cannot fetch lie in wheels/: benchmarks/gpu.sh --fetch fills it where there is an index,
+# for the same version of Python.
 set -eu
 cd "$(dirname "$0")/.."
 PYTHON=${PYTHON:-python3}
 DEVICE=${DEVICE:-cuda}
 LIMIT=${LIMIT:-600}
 # Not `[train]`: it brings the onnxruntime that cannot sit beside onnxruntime-gpu.
-ALSO="torch torchvision scikit-image scipy onnx onnxscript pyarrow tqdm"
+# setuptools builds our own package, where no index is asked for it.
+ALSO="torch torchvision scikit-image scipy onnx onnxscript pyarrow tqdm setuptools"
 
 if [ "${1:-}" = --fetch ]; then
     # shellcheck disable=SC2086
@@ -45,7 +47,7 @@ step() {
         return
     fi
     echo "--- $what ($(left) s left)" >&2
-    timeout "$(left)" "$VENV/bin/python" -m "$@" || FAILED="$FAILED; $what: exit status $?"
+    timeout -k 10 "$(left)" "$VENV/bin/python" -m "$@" || FAILED="$FAILED; $what: exit status $?"
 }
 
 if [ -z "${VENV:-}" ]; then
@@ -54,15 +56,11 @@ if [ -z "${VENV:-}" ]; then
     [ -x "$VENV/bin/python" ] || "$PYTHON" -m venv "$VENV"
     # shellcheck disable=SC2086
     install --editable ".[$EXTRA]" $ALSO
-    [ "$DEVICE" = cpu ] || install --editable ".[tensorrt]" ||
-        echo "TensorRT is not installed: it is not measured" >&2
+    [ "$DEVICE" = cpu ] || install --editable ".[tensorrt]" || echo "TensorRT cannot be installed" >&2
     START=$(date +%s)
 fi
-export PYTHONPATH="$PWD" STREAMFILTER_TENSORRT_CACHE="${STREAMFILTER_TENSORRT_CACHE:-$PWD/runs/tensorrt}"
-if [ "$DEVICE" != cpu ]; then
-    nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader | tee "$OUT/gpu.txt"
-fi
-TENSORRT=$("$VENV/bin/python" -c 'from importlib.util import find_spec; print("yes" if find_spec("tensorrt_libs") else "")')
+export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"
+export STREAMFILTER_TENSORRT_CACHE="${STREAMFILTER_TENSORRT_CACHE:-$PWD/runs/tensorrt}"
 CLIP=samples/tour_of_troubles.mp4
 if [ "$DEVICE" = cpu ]; then
     FRAMES="--frames 10" BATCHES="--batch 1 --batch 4" ROUNDS=1 SMALL="--quick" COUNTS="--streams 1 --streams 2"
@@ -71,32 +69,32 @@ else
     COUNTS="--streams 1 --streams 2 --streams 4 --streams 8 --streams 16 --streams 24"
 fi
 
-# Nothing is measured of what decides otherwise than the CPU.
 # shellcheck disable=SC2086
 {
     step "agreement in float32" benchmarks.agree --device "$DEVICE" $FRAMES --out "$OUT" $CLIP
-    step "agreement in float16" benchmarks.agree --device "$DEVICE" --precision fp16 $FRAMES --out "$OUT" $CLIP
     if [ -n "$FAILED" ]; then
+        # Nothing is measured of what computes otherwise than the CPU.
         echo "stopped${FAILED}" >&2
         exit 1
     fi
+    step "agreement in float16" benchmarks.agree --device "$DEVICE" --precision fp16 $FRAMES --out "$OUT" $CLIP
     for PRECISION in fp16 fp32; do
         step "models in $PRECISION" benchmarks.models --resnet18-224 --device "$DEVICE" --precision "$PRECISION" \
             $BATCHES --rounds "$ROUNDS" --out "$OUT/models-$DEVICE-$PRECISION.json"
     done
-    step "throughput" benchmarks.throughput decoders streams latency clips --clip $CLIP --device "$DEVICE" \
-        --decoder "$([ "$DEVICE" = cpu ] || echo cuda)" --seconds 2 --rounds 3 $COUNTS $SMALL --out "$OUT"
-    if [ "$DEVICE" != cpu ] && [ -n "$TENSORRT" ]; then
+    for CASE in decoders streams latency clips; do
+        step "throughput: $CASE" benchmarks.throughput "$CASE" --clip $CLIP --device "$DEVICE" \
+            --decoder "$([ "$DEVICE" = cpu ] || echo cuda)" --seconds 2 --rounds 3 $COUNTS $SMALL --out "$OUT"
+    done
+    if [ "$DEVICE" != cpu ]; then
         # Last: building takes what time is left. What was built is kept, and the next run goes on from there.
-        BEFORE=$FAILED
         step "agreement of TensorRT in float16" benchmarks.agree --device tensorrt --precision fp16 --out "$OUT" $CLIP
-        [ "$FAILED" != "$BEFORE" ] ||
-            step "models with TensorRT" benchmarks.models --resnet18-224 utility-nano --device tensorrt \
-                --precision fp16 --batch 1 --batch 8 --batch 64 --rounds "$ROUNDS" --out "$OUT/models-tensorrt-fp16.json"
+        step "models with TensorRT" benchmarks.models --resnet18-224 utility-nano --device tensorrt \
+            --precision fp16 --batch 1 --batch 8 --batch 64 --rounds "$ROUNDS" --out "$OUT/models-tensorrt-fp16.json"
     fi
 }
 echo "took $(($(date +%s) - START)) s" >&2
 if [ -n "$FAILED" ]; then
-    echo "not measured${FAILED}" >&2
+    echo "failed, or not measured${FAILED}" >&2
     exit 1
 fi

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import subprocess
 import tempfile
 import time
 import warnings
@@ -54,6 +55,21 @@ def seconds_a_batch(scorer: Scorer, batch: int) -> float:
     start = time.perf_counter()
     scorer.score(images)
     return time.perf_counter() - start
+
+
+def gpus() -> list[str]:
+    """Name and driver of each NVIDIA GPU; none where the driver's own tool is missing or finds none."""
+    asked = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    try:
+        found = subprocess.run(asked, capture_output=True, text=True, timeout=30, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [" with driver ".join(line.split(", ")) for line in found.stdout.splitlines()]
+
+
+def machine() -> str:
+    """What computes here: the processor and the GPUs."""
+    return ", ".join([processor(), *gpus()])
 
 
 def processor() -> str:
@@ -124,7 +140,7 @@ def main(
     resnet18_224: bool, out: Path | None,
 ) -> None:  # fmt: skip
     """Print a table of how many pictures a second each MODEL scores: names, files, or all that ship."""
-    run = {"processor": processor(), "device": device, "precision": precision, "threads": threads, "rounds": rounds}
+    run = {"processor": machine(), "device": device, "precision": precision, "threads": threads, "rounds": rounds}
     click.echo(", ".join(f"{key} {value}" for key, value in run.items()) + f", onnxruntime {version()}\n")
     names = list(models or shipped_models())
     with tempfile.TemporaryDirectory() as scratch:

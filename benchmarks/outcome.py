@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from benchmarks.models import processor
+from benchmarks.models import machine
 from streamfilter import __version__
 
 RESULTS = Path(__file__).parent / "results"
@@ -42,8 +42,8 @@ def record(family: str, name: str, out: Path, measure: Callable[[], Outcome], **
     """
     started = time.monotonic()
     outcome = measure()
-    machine = {"processor": processor(), "cores": os.cpu_count(), "version": __version__}
-    run = {"case": name, "seconds": time.monotonic() - started, **machine, **run}
+    here = {"processor": machine(), "cores": os.cpu_count(), "version": __version__}
+    run = {"case": name, "seconds": time.monotonic() - started, **here, **run}
     text = markdown(family, name, outcome, run)
     click.echo(text)
     out.mkdir(parents=True, exist_ok=True)

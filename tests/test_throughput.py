@@ -1,6 +1,7 @@
 """The throughput benchmark in small: that its sides do what they say. No time is asserted."""
 
 import json
+import os
 import subprocess
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
@@ -220,5 +221,53 @@ def test_a_case_is_written_as_json_and_as_a_table(clip: Path, tmp_path: Path) ->
     assert "# Throughput: memory" in (tmp_path / "out" / "throughput-memory.md").read_text()
 
 
-def test_the_script_for_a_gpu_is_a_shell_script() -> None:
-    subprocess.run(["sh", "-n", "benchmarks/gpu.sh"], check=True)
+def test_the_gpu_of_the_machine_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert models.machine() == models.processor()
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho 'NVIDIA L4, 580.1'\n")
+    tool.chmod(0o755)
+    assert models.machine() == f"{models.processor()}, NVIDIA L4 with driver 580.1"
+    tool.write_text("#!/bin/sh\necho 'no devices were found'\nexit 6\n")
+    assert models.machine() == models.processor()
+
+
+GPU_SCRIPT = Path("benchmarks/gpu.sh").absolute()
+NOT_AGREEING = """#!/bin/sh
+echo "$PYTHONPATH|$*" >> "$CALLS"
+case "$*" in *{failing}*) exit 1 ;; esac
+"""
+
+
+def gpu_script(tmp_path: Path, failing: str) -> tuple[int, str, list[str]]:
+    """Exit status, messages and what was run, with a program in place of Python that fails where this is asked for."""
+    python, calls = tmp_path / "venv" / "bin" / "python", tmp_path / "calls"
+    python.parent.mkdir(parents=True)
+    python.write_text(NOT_AGREEING.format(failing=failing))
+    python.chmod(0o755)
+    own = {"VENV": str(tmp_path / "venv"), "CALLS": str(calls), "PYTHONPATH": "/of/the/user", "DEVICE": "cuda"}
+    command = ["sh", str(GPU_SCRIPT), str(tmp_path / "out")]
+    done = subprocess.run(command, env={**os.environ, **own}, capture_output=True, text=True, timeout=60)
+    return done.returncode, done.stderr, calls.read_text().splitlines()
+
+
+def test_the_script_for_a_gpu_measures_everything_there_is(tmp_path: Path) -> None:
+    status, _, calls = gpu_script(tmp_path, "nothing")
+    assert status == 0
+    assert [line.split()[1] + " " + line.split()[2] for line in calls] == [
+        "benchmarks.agree --device", "benchmarks.agree --device",
+        "benchmarks.models --resnet18-224", "benchmarks.models --resnet18-224",
+        *(f"benchmarks.throughput {case}" for case in ("decoders", "streams", "latency", "clips")),
+        "benchmarks.agree --device", "benchmarks.models --resnet18-224",
+    ]  # fmt: skip
+    assert {line.partition("|")[0] for line in calls} == {f"{GPU_SCRIPT.parents[1]}:/of/the/user"}
+
+
+def test_the_script_for_a_gpu_stops_only_when_float32_disagrees(tmp_path: Path) -> None:
+    status, told, calls = gpu_script(tmp_path / "one", "'benchmarks.agree --device cuda --out'")
+    assert (status, len(calls)) == (1, 1)
+    assert told.splitlines()[-1] == "stopped; agreement in float32: exit status 1"
+    status, told, calls = gpu_script(tmp_path / "other", "fp16*--out")
+    assert (status, len(calls)) == (1, 10)
+    assert "; agreement in float16: exit status 1; models in fp16: exit status 1" in told.splitlines()[-1]
+    assert "agreement of TensorRT in float16: exit status 1" in told.splitlines()[-1]
