@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     import av
     from av.video.reformatter import VideoReformatter
 
-PLANAR_420 = ("yuv420p", "yuvj420p")
+PLANAR_420 = ("yuv420p", "yuvj420p", "nv12")
+"""Of `nv12`, which hardware decodes to, U and V lie in one plane in turns."""
 BT709 = 1
 CENTRE_CROP = 0.875
 """Side of the centre that classifiers are shown, as a share of the shorter side."""
@@ -116,10 +117,7 @@ def native_planes(frame: Frame) -> list[npt.NDArray[np.uint8]]:
     native = frame.native
     if native is None or not _is_planar(native):
         return []
-    if len(native.planes) == 2:
-        both = _plane(native, 1, 2)
-        return [_plane(native, 0), both[:, ::2], both[:, 1::2]]
-    return [_plane(native, index) for index in range(len(native.planes))]
+    return _planes(native)
 
 
 def packed(frame: Frame) -> RGB:
@@ -173,7 +171,7 @@ def _rgb(native: av.VideoFrame) -> RGB:
 
 def _views_of_planes(native: av.VideoFrame, size: int, fit: str) -> list[RGB]:
     if min(native.width, native.height) < size:
-        scaled = [[_resize(_plane(native, index), size) for index in range(3)]]
+        scaled = [[_resize(plane, size) for plane in _planes(native)]]
     else:
         # What `_resize` gives, within a few grey levels; FFmpeg averages areas several times faster than OpenCV.
         small = _scaler().reformat(native, size, size, format="yuv444p", interpolation="AREA")
@@ -182,7 +180,8 @@ def _views_of_planes(native: av.VideoFrame, size: int, fit: str) -> list[RGB]:
         rows, columns = _middle(native.height, native.width)
         halves = [slice(part.start // 2, max(part.start // 2 + 1, part.stop // 2)) for part in (rows, columns)]
         cuts = [(rows, columns), tuple(halves), tuple(halves)]
-        scaled.append([_resize(_plane(native, index)[cut], centre_side(size)) for index, cut in enumerate(cuts)])
+        cut_out = [plane[cut] for plane, cut in zip(_planes(native), cuts, strict=True)]
+        scaled.append([_resize(plane, centre_side(size)) for plane in cut_out])
     return [_mixed(planes, native) for planes in scaled]
 
 
@@ -200,6 +199,14 @@ def _scaler() -> VideoReformatter:
         _OWN.scaler = VideoReformatter()
     scaler: VideoReformatter = _OWN.scaler
     return scaler
+
+
+def _planes(native: av.VideoFrame) -> list[npt.NDArray[np.uint8]]:
+    """Each of the colours by itself, luma first."""
+    if len(native.planes) == 2:
+        both = _plane(native, 1, 2)
+        return [_plane(native, 0), both[:, ::2], both[:, 1::2]]
+    return [_plane(native, index) for index in range(len(native.planes))]
 
 
 def _plane(native: av.VideoFrame, index: int, together: int = 1) -> npt.NDArray[np.uint8]:

@@ -16,7 +16,7 @@ from streamfilter.frame import RGB, Frame
 from streamfilter.preprocess import model_input, shrink
 from streamfilter.sources import VideoSource
 from streamfilter.sources.container import mend_colours
-from streamfilter.spec import WITH_CENTRE, centre_side, input_hw
+from streamfilter.spec import STRETCH, WITH_CENTRE, centre_side, input_hw
 from tests.media import corner_colours, corners, photograph, write_video
 
 SIZE = 128
@@ -49,6 +49,15 @@ def test_planes_give_the_colours_of_the_picture(pix_fmt: str, space: str, size_h
     assert small.dtype == np.uint8
     assert distance(small, shrink(rgb, SIZE)) < 2
     assert distance(small, shrink(frame.rgb, SIZE)) < 2
+
+
+@pytest.mark.parametrize("fit", [STRETCH, WITH_CENTRE])
+@pytest.mark.parametrize("size_hw", [(240, 320), (241, 319), (100, 90)])
+def test_what_hardware_decodes_gives_the_picture_of_software(size_hw: tuple[int, int], fit: str) -> None:
+    planar = native(photograph(*size_hw), "yuv420p")
+    both = Frame("clip", 0, native=planar), Frame("clip", 0, native=planar.reformat(format="nv12"))
+    software, hardware = (model_input(frame, SIZE, fit) for frame in both)
+    assert np.array_equal(software, hardware)
 
 
 def test_full_range_may_be_told_by_the_tag_alone() -> None:
