@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LAYERS = (
     {"address", "digest", "errors", "frame", "interval"},
-    {"canary", "config", "spec", "web"},
+    {"canary", "config", "sessions", "spec", "web"},
     {"drift", "profile", "stream_config"},
     {"trust"},
     {
@@ -22,7 +22,6 @@ LAYERS = (
         "metrics",
         "policy",
         "preprocess",
-        "sessions",
         "sinks",
         "sources",
     },

@@ -127,6 +127,25 @@ def test_a_missing_file_is_refused(tmp_path):
         load_network(tmp_path / "none.onnx", "classification")
 
 
+def test_a_gpu_that_fails_is_told_and_nothing_falls_back(tmp_path, monkeypatch):
+    import onnxruntime
+
+    asked = []
+
+    def session(*args, enable_fallback=1, **options):
+        asked.append(enable_fallback)
+        raise RuntimeError("cuda_call.cc:154 CUDA failure 35: CUDA driver version is insufficient ; GPU=-1 ; expr=x")
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda **_: asked.append("libraries"), raising=False)
+    path = colour_classifier(tmp_path / "c.onnx")
+    with pytest.raises(DeviceError, match=r"c\.onnx \(CUDA failure 35: CUDA driver version is insufficient\)"):
+        load_network(path, "classification", device="cuda")
+    assert "libraries" in asked
+    assert asked[-1] == 0
+
+
 def test_a_device_that_is_not_there_is_refused(tmp_path):
     import onnxruntime
 

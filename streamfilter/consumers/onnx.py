@@ -21,6 +21,7 @@ from streamfilter.consumers.detections import Detections, Floats
 from streamfilter.digest import file_sha256
 from streamfilter.errors import DeviceError, MissingExtraError, ModelError, first_line
 from streamfilter.frame import RGB
+from streamfilter.sessions import cuda
 
 FITS = {"classification": ("shorter_side_then_center_crop",), "detection": ("stretch", "letterbox_top_left")}
 OUTPUTS = {"classification": ("probabilities",), "detection": ("boxes", "scores", "labels")}
@@ -184,8 +185,10 @@ def _open_session(path: Path, device: str, threads: int) -> Any:
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     providers = [provider] if device == "cpu" else [provider, "CPUExecutionProvider"]
+    if device == "cuda":
+        cuda.preload(onnxruntime)
     try:
-        session = onnxruntime.InferenceSession(path, options, providers=providers)
+        session = onnxruntime.InferenceSession(path, options, providers=providers, enable_fallback=0)
     except (
         ort.EPFail,
         ort.Fail,
@@ -197,6 +200,8 @@ def _open_session(path: Path, device: str, threads: int) -> Any:
         ort.RuntimeException,
     ) as error:
         raise ModelError(f"network {path} is not a usable ONNX file: {first_line(error)}") from error
+    except RuntimeError as error:
+        raise DeviceError(f"{device} cannot be used here for {path} ({cuda.reason(error)})") from error
     if provider not in session.get_providers():
         raise DeviceError(f"{path} fell back to {session.get_providers()}: {device} cannot be used here")
     return session
