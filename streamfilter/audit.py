@@ -50,8 +50,8 @@ class Audit:
 
 
 def audit_records(
-    records: Path,
-    feedback: Path | None = None,
+    records: str | Path,
+    feedback: str | Path | None = None,
     profile: Profile | None = None,
     task: str | None = None,
     block_seconds: float = BLOCK_SECONDS,
@@ -69,6 +69,7 @@ def audit_records(
         ConfigError: the length of a block is none.
         InputError: a file cannot be read, or the records hold no frame.
     """
+    records, feedback = Path(records), None if feedback is None else Path(feedback)
     if problem := not_in("block_seconds", block_seconds, 0.1, 86_400):
         raise ConfigError(problem)
     lines, answer_lines = Lines(), Lines()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -82,6 +83,10 @@ class Settings:
         """
         given = {key: value for key, value in overrides.items() if value is not None}
         return cls(**{**(_settings_of(Path(path)) if path is not None else {}), **given})
+
+    def files(self) -> list[str]:
+        """The files that they name, there already: nothing may be written over them."""
+        return [str(path) for path in (self.model, self.profile) if path is not None and os.path.isfile(path)]
 
     def replace(self, **changes: Any) -> Settings:
         """A copy with some settings changed.

@@ -122,6 +122,7 @@ class StreamFilter:
             on_event: called with what happens to the camera, before the frames it was seen in are given.
 
         Raises:
+            ConfigError: it is neither of the two.
             InputError: the source cannot be opened or read; or it ended too early, which is raised after all that could
                 be read was given.
         """
@@ -166,6 +167,7 @@ class StreamFilter:
             or a camera that refuses the password.
 
         Raises:
+            ConfigError: it is neither a path, an address nor a source.
             InputError: the source cannot be opened or read.
         """
         summary, opened = Summary(), _opened(source)
@@ -241,7 +243,12 @@ class StreamFilter:
 
 
 def _opened(source: str | Path | Source) -> Source:
-    return open_source(source) if isinstance(source, str | Path) else source
+    if isinstance(source, str | Path):
+        return open_source(source)
+    if not all(hasattr(source, name) for name in ("__iter__", "close", "name", "is_live", "failure")):
+        kind = type(source).__name__
+        raise ConfigError(f"a source is a path, an address or what open_source gave; this is of type {kind}")
+    return source
 
 
 def _diagnosis(settings: Settings) -> Diagnosis:

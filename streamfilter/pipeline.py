@@ -32,7 +32,11 @@ Progress = Callable[[Summary, Source], None]
 
 
 def open_sinks(
-    outs: Sequence[str], records: str | None, options: SinkOptions, plans: Sequence[InputPlan]
+    outs: Sequence[str],
+    records: str | None,
+    options: SinkOptions,
+    plans: Sequence[InputPlan],
+    also_read: Sequence[str] = (),
 ) -> list[Sink]:
     """The sinks of a run, all of them or none.
 
@@ -41,6 +45,7 @@ def open_sinks(
         records: file for the records, `-` for standard output; None = no records.
         options: encoders and qualities.
         plans: the inputs that will be written, none of which may be replaced.
+        also_read: more files that may not be replaced: the model, the profile, the configuration.
 
     Raises:
         ConfigError: two targets are the same, one would replace an input, or several inputs would end in one video.
@@ -49,7 +54,7 @@ def open_sinks(
     outputs = Outputs(outs, records)
     if lost := list(clashes([outputs])):
         raise ConfigError("; ".join(lost))
-    refuse_overwriting([file for plan in plans for file in plan.files], outputs.targets)
+    refuse_overwriting([*(file for plan in plans for file in plan.files), *also_read], outputs.targets)
     with ExitStack() as undo:
         sinks: list[Sink] = []
         if records is not None:

@@ -120,7 +120,7 @@ class StreamsJob:
                 )
             if self.live:
                 raise ConfigError(f"{', '.join(self.live)}: write it under [live] in {self.config_path}")
-            settings, configs = read_streams(Path(str(self.config_path)), given, _mistakes)
+            settings, configs = read_streams(Path(str(self.config_path)), given, self._mistakes)
             if self.only_watches:
                 configs = [replace(config, out=(), records=None) for config in configs]
             return settings, configs
@@ -133,9 +133,25 @@ class StreamsJob:
         live, settings = LiveSettings(**self.live), Settings.load(self.config_path, **self.flags)
         named = zip(names_for(self.inputs), self.inputs, strict=True)
         configs = [self._config(name, uri, live) for name, uri in named]
-        if mistakes := list(_mistakes(settings, configs)):
+        if mistakes := list(self._mistakes(settings, configs)):
             raise ConfigError("; ".join(mistakes))
         return settings, configs
+
+    def _mistakes(self, settings: Settings, configs: Sequence[StreamConfig]) -> Iterator[str]:
+        """What is wrong with targets and profiles, as far as can be seen without a model and without opening any."""
+        checks: list[tuple[str, Callable[[], object]]] = []
+        profiles = [str(config.policy["profile"]) for config in configs if "profile" in config.policy]
+        if settings.profile is not None:
+            checks.append(("settings", partial(Profile.read, settings.profile)))
+        for config in configs:
+            if "profile" in config.policy:
+                checks.append((f"stream {config.name}", partial(Profile.read, config.policy["profile"])))
+            checks += [(f"stream {config.name}", partial(check_target, target)) for target in config.out]
+        yield from _told(checks)
+        outputs = [Outputs(config.out, config.records) for config in configs]
+        yield from clashes(outputs)
+        read = [*(config.uri for config in configs), *settings.files(), *profiles, self.config_path or ""]
+        yield from overwriting(read, [name for one in outputs for name in one.targets])
 
     def _config(self, name: str, uri: str, live: LiveSettings) -> StreamConfig:
         outs = tuple(target.replace(self.PLACE, name) for target in self.outs)
@@ -201,21 +217,6 @@ class _Ticker:
             log.info("%s", line)
             if sys.stderr.isatty() and not log.isEnabledFor(logging.INFO):
                 print(line, file=sys.stderr)
-
-
-def _mistakes(settings: Settings, configs: Sequence[StreamConfig]) -> Iterator[str]:
-    """What is wrong with targets and profiles, as far as that can be seen without a model and without opening any."""
-    checks: list[tuple[str, Callable[[], object]]] = []
-    if settings.profile is not None:
-        checks.append(("settings", partial(Profile.read, settings.profile)))
-    for config in configs:
-        if "profile" in config.policy:
-            checks.append((f"stream {config.name}", partial(Profile.read, config.policy["profile"])))
-        checks += [(f"stream {config.name}", partial(check_target, target)) for target in config.out]
-    yield from _told(checks)
-    outputs = [Outputs(config.out, config.records) for config in configs]
-    yield from clashes(outputs)
-    yield from overwriting([config.uri for config in configs], [name for one in outputs for name in one.targets])
 
 
 def _check_rules(stream_filter: StreamFilter, configs: Sequence[StreamConfig]) -> None:

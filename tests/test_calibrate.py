@@ -136,7 +136,7 @@ def test_the_pictures_of_an_input_are_one_block(tmp_path: Path, stream_filter: S
 
 def test_a_classifier_and_its_confident_errors(tmp_path: Path, clip: Path, stream_filter: StreamFilter) -> None:
     wanted = job(clip, consumer="tests.seeing:light", goal=Goal("confident_errors", 0.5), draws=3)
-    done = calibrate(wanted, stream_filter, tmp_path / "p.toml")
+    done = calibrate(wanted, stream_filter, str(tmp_path / "p.toml"))
     assert done.profile.task == "classification"
     assert done.choice.error_frames > 20
     assert done.choice.errors_removed >= 0.5
@@ -146,7 +146,7 @@ def test_a_keep_rate_needs_no_consumer_and_promises_nothing(
     tmp_path: Path, clip: Path, stream_filter: StreamFilter
 ) -> None:
     wanted = job(clip, consumer=None, goal=Goal("keep_rate", 0.3), task="detection")
-    done = calibrate(wanted, stream_filter, tmp_path / "p.toml")
+    done = calibrate(wanted, stream_filter, str(tmp_path / "p.toml"))
     assert 1 - done.choice.discard == pytest.approx(0.3, abs=0.011)
     assert (done.profile.bound.confidence, done.profile.consumer) == (0, "")
 

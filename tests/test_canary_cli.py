@@ -160,7 +160,7 @@ def test_frames_of_two_runs_in_one_file_cannot_be_told_apart(folder: Path, tmp_p
 )
 def test_what_is_no_record_is_left_out(tmp_path: Path, record: object) -> None:
     with pytest.raises(InputError, match="holds no record"):
-        audit_records(lines(tmp_path / "records.jsonl", record))
+        audit_records(str(lines(tmp_path / "records.jsonl", record)))
 
 
 @pytest.mark.parametrize("seconds", ["nan", "inf", "0", "-1"])

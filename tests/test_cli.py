@@ -177,6 +177,8 @@ def test_an_address_with_a_slip_is_refused_without_its_password(typed: str, mode
         ("calibrate", "v/*.mp4", "--keep-rate", "0.5", "--out", "v/clip.mp4"),
         ("calibrate", "v/clip.mp4", "--keep-rate", "0.5", "--out", "brightness.onnx"),
         ("report", "v/*", "--out", "v/page.html"),
+        ("run", "v/clip.mp4", "--records", "brightness.onnx"),
+        ("run", "v/clip.mp4", "--config", "settings.toml", "--records", "settings.toml"),
     ],
 )
 def test_no_output_replaces_an_input(tmp_path: Path, clip: Path, model: Path, words: tuple[str, ...]) -> None:
@@ -185,6 +187,7 @@ def test_no_output_replaces_an_input(tmp_path: Path, clip: Path, model: Path, wo
     clip.rename(tmp_path / "v/clip.mp4")
     (tmp_path / "v/twin.mp4").hardlink_to(tmp_path / "v/clip.mp4")
     (tmp_path / "v/page.html").write_text("mine")
+    (tmp_path / "settings.toml").write_text("batch_size = 4\n")
     for name in ("q/a.jpg", "q/b.jpg", "q/sub/a.jpg"):
         Image.fromarray(grey(240)).save(tmp_path / name)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}

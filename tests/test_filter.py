@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 import numpy as np
@@ -109,6 +110,15 @@ def test_a_task_the_model_lacks(tmp_path: Path) -> None:
     single = brightness_model(tmp_path / "one.onnx", ("detection",))
     with pytest.raises(ConfigError, match="this model has any, all, detection"):
         StreamFilter(model=str(single), device="cpu", task="classification")
+
+
+@pytest.mark.parametrize("source", [None, 7, [], np.zeros((4, 4, 3), np.uint8)], ids=lambda it: type(it).__name__)
+def test_what_is_no_source_is_refused_in_one_line(model: str, source: Any) -> None:
+    stream_filter = StreamFilter(model=model)
+    with pytest.raises(ConfigError, match=f"a source is a path, .* this is of type {type(source).__name__}$"):
+        list(stream_filter.filter(source))
+    with pytest.raises(ConfigError, match="a source is a path"):
+        stream_filter.pass_to(source, print)
 
 
 def test_missing_source(model: str) -> None:

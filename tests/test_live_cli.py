@@ -246,6 +246,7 @@ MISTAKES = {
         STREAM + 'out = "a.mp4"\n' + STREAM.replace("one", "two") + 'out = "./a.mp4"',
         "the same output is named twice: ./a.mp4",
     ),
+    "own": (STREAM + 'records = "./streams.toml"', "./streams.toml is an input and an output"),
     "input": ('[[stream]]\nuri = "clip.mp4"\nout = ["./clip.mp4"]', "./clip.mp4 is an input and an output"),
 }
 

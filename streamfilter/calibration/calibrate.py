@@ -60,7 +60,7 @@ class Collected:
 def calibrate(
     job: Calibration,
     stream_filter: StreamFilter,
-    out: Path | None = None,
+    out: str | Path | None = None,
     stop: threading.Event | None = None,
     progress: Progress = lambda judged, failed, name: None,
 ) -> Calibrated:
@@ -80,6 +80,7 @@ def calibrate(
         CalibrationError: the data do not carry the promise, or the consumer fails on too many frames.
         OutputError: the profile cannot be written.
     """
+    out = None if out is None else Path(out)
     notes = None if out is None else out.with_name(out.name + SUFFIX)
     if out is not None:
         read = [*(file for plan in plan_inputs(job.inputs) for file in plan.files), str(stream_filter.scorer.path)]

@@ -65,6 +65,6 @@ def run(
     plans = plan_inputs(inputs)
     stream_filter = StreamFilter(settings)
     with StopOnSignal() as stop, ProgressLine() as progress:
-        sinks = open_sinks(outs, records, options, plans)
+        sinks = open_sinks(outs, records, options, plans, [*settings.files(), config_path or ""])
         summary = run_pipeline(plans, stream_filter, sinks, stop.event, progress.show)
     end(summary, stop.signal_number, f"Stages: {stream_filter.stages}" if settings.reuse else "")
