@@ -216,7 +216,9 @@ def test_a_recipe_without_labels_of_the_task_cannot(tmp_path):
         load_recipe(path).only("detection")
 
 
-@pytest.mark.parametrize("names", [["large"], ["default"], ["accurate", "taught"], ["resnet18"]], ids=" then ".join)
+@pytest.mark.parametrize(
+    "names", [["large"], ["default"], ["accurate", "taught"], ["accurate", "resnet18"]], ids=" then ".join
+)
 def test_the_small_size_goes_through_to_a_model(names, kit, tmp_path, monkeypatch):
     for name in names:
         path = next(path for path in RECIPES if path.stem == name)

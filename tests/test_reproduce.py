@@ -140,7 +140,7 @@ def test_a_stopped_run_goes_on_to_the_last_table(kit, tmp_path, monkeypatch):
     work = tmp_path / "smoke"
     made = {path: path.stat().st_mtime_ns for path in (work / "models").iterdir()}
     made |= {path: path.stat().st_mtime_ns for path in (work / "labels").rglob("*.parquet")}
-    assert len(made) == 12 + 17
+    assert len(made) == 12 + 14
     with monkeypatch.context() as patch:
         patch.setattr("trainer.recipe.steps.train", None)
         patch.setattr("trainer.reproduce.steps.evaluate", None)

@@ -11,7 +11,7 @@ from streamfilter.errors import ConfigError
 from streamfilter.spec import TASKS
 from trainer.judge import Request
 from trainer.recipe.file import Labels, Recipe, load_recipe
-from trainer.recipe.plan import Place, export_step, label_step, train_step
+from trainer.recipe.plan import Place, export_step, label_step, teach_step, train_step
 from trainer.recipe.steps import LabelStep, Step
 from trainer.reproduce.steps import EvaluateStep, JudgeStep, ScoreStep
 from trainer.score import ScoreJob
@@ -117,7 +117,8 @@ def _once(steps: Iterable[LabelStep]) -> list[LabelStep]:
 
 def _model_steps(recipe: Recipe, place: Place) -> list[Step]:
     train, export = train_step(recipe, place), export_step(recipe, place)
-    return [train, EvaluateStep(train.out, place.work / "labels" / TESTS[0].name, train.config.tasks), export]
+    taught = (teach_step(lesson, place) for lesson in recipe.lessons)
+    return [*taught, train, EvaluateStep(train.out, place.work / "labels" / TESTS[0].name, train.config.tasks), export]
 
 
 def _score_step(name: str, tables: Sequence[LabelStep], recipes: Sequence[Recipe], place: Place) -> ScoreStep:
