@@ -13,8 +13,9 @@ SPEC_VERSION = 1
 PREFIX = "streamfilter."
 STRETCH, WITH_CENTRE = "stretch", "stretch_and_centre"
 FITS = (STRETCH, WITH_CENTRE)
-CENTRE_SHARE, CENTRE_GRAIN = 0.7, 32
-"""Side of the centre beside the whole frame, as a share of the whole's; it is a multiple of so many pixels."""
+CENTRE_SHARE, CENTRE_GRAIN, CENTRE_MOST = 0.7, 32, 224
+"""Side of the centre beside the whole frame, as a share of the whole's; a multiple of so many pixels, at most as
+many as classifiers are taught on."""
 TASKS = ("classification", "detection")
 
 
@@ -102,7 +103,7 @@ class ModelSpec:
 
 def centre_side(size: int) -> int:
     """Side of the centre that stands below a frame stretched to `size`, pixels."""
-    return max(CENTRE_GRAIN, round(CENTRE_SHARE * size / CENTRE_GRAIN) * CENTRE_GRAIN)
+    return min(CENTRE_MOST, max(CENTRE_GRAIN, round(CENTRE_SHARE * size / CENTRE_GRAIN) * CENTRE_GRAIN))
 
 
 def input_hw(size: int, fit: str) -> tuple[int, int]:
