@@ -219,7 +219,7 @@ def test_replacing_recovers_what_was_lost():
     distorted = [detections(), detections(), *pristine[2:]]
     versions = Versions(truth, [distorted, pristine, [detections()] * 4])
     scores = {"ours": np.array([0.1, 0.6, 0.2, 0.9]), "rival": np.array([0.1, 0.2, 1, 1]), "gone": np.full(4, np.nan)}
-    found = judge_network(versions, scores, {"ours": scores["ours"] < 0.5})
+    found = judge_network(versions, scores, {"ours": scores["ours"] < 0.5}, [0.25])
     half, three = 51 / 101, 76 / 101
     assert (found["before"], found["pristine"]) == pytest.approx((half, 1))
     mine = found["models"]["ours"]
@@ -227,17 +227,23 @@ def test_replacing_recovers_what_was_lost():
     assert mine["share_of_gain"] == pytest.approx((three - half) / (1 - half))
     assert mine["scorers"]["rival"]["share_of_gain"] == pytest.approx(1)
     assert mine["scorers"]["gone"] == {"replaced": None, "missed": None, "share_of_gain": None}
+    (quarter,) = found["shares"]
+    assert quarter["ideal"] == pytest.approx(three)
+    assert quarter["scorers"]["ours"]["share_of_gain"] == pytest.approx(1)
 
 
 def test_filtering_of_worked_numbers():
     errors = np.array([True, True, False, False])
     scores = {"ours": np.array([0.1, 0.6, 0.2, 0.9]), "rival": np.array([0.0, 0, 1, 1])}
-    found = filter_figures(errors, scores, {"ours": scores["ours"] < 0.5, "rival": np.ones(4, bool)})
+    found = filter_figures(errors, scores, {"ours": scores["ours"] < 0.5, "rival": np.ones(4, bool)}, [0.25])
     assert found["before"] == 0.5
     mine = found["models"]["ours"]
     assert (mine["after"], mine["ideal"], mine["share_of_gain"]) == pytest.approx((0.5, 1, 0))
     assert mine["scorers"]["rival"]["share_of_gain"] == pytest.approx(1)
     assert found["models"]["rival"]["after"] is None
+    (quarter,) = found["shares"]
+    assert (quarter["ideal"], quarter["scorers"]["ours"]["after"]) == pytest.approx((2 / 3, 2 / 3))
+    assert quarter["scorers"]["random"]["share_of_gain"] == 0
 
 
 def test_names_at_the_curves_do_not_lie_on_each_other():

@@ -43,6 +43,9 @@ class Versions:
         self._found = [[_joined(one[start : start + images]) for one in self._matches] for start in starts]
         self._objects = [sum(map(_objects, self._matches[0][start : start + images])) for start in starts]
 
+    def __len__(self) -> int:
+        return len(self._truth)
+
     def average_precision(self, version: npt.NDArray[np.int64]) -> float:
         """mAP over IoU 0.50 to 0.95 and all categories that have an object, 0-1; NaN without any object.
 

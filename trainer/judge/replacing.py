@@ -42,41 +42,50 @@ def ideal_order(versions: Versions) -> Floats:
     return versions.quality(DISTORTED) - versions.quality(PRISTINE)
 
 
-def judge_network(versions: Versions, scores: Mapping[str, Floats], discarded: Mapping[str, Bools]) -> dict[str, Any]:
-    """Before, after, ideal and every scorer at each model's discard share.
+def judge_network(
+    versions: Versions, scores: Mapping[str, Floats], discarded: Mapping[str, Bools], shares: Sequence[float] = ()
+) -> dict[str, Any]:
+    """Before, after, ideal and every scorer at each model's discard share, and at these.
 
     Args:
         versions: one network's.
         scores: scorer -> (N,) scores.
         discarded: model -> (N,) rows it predicts non-useful.
+        shares: discarded shares, 0-1, rounded to whole rows.
 
     Returns:
         before, pristine (all replaced), and for each model: replaced, missed, ideal, and for random and every scorer at
-        the same share replaced, missed and share_of_gain; None where a score is NaN.
+        the same share replaced, missed and share_of_gain; None where a score is NaN. The same for each of `shares`,
+        in their order, but for what a model itself discards.
     """
-    count = len(next(iter(discarded.values())))
+    count = len(versions)
     before = average_precision(versions, np.zeros(count, dtype=bool), PRISTINE)
-    found: dict[str, Any] = {
-        "before": before,
-        "pristine": average_precision(versions, np.ones(count, dtype=bool), PRISTINE),
-        "models": {},
-    }
     order = ideal_order(versions)
-    for model, rows in discarded.items():
-        number = int(rows.sum())
+
+    def at(number: int, own: Mapping[str, Bools]) -> dict[str, Any]:
         draws = [_both(versions, lowest(np.zeros(count), number, seed)) for seed in range(DRAWS)]
         scorers: dict[str, Any] = {"random": {key: float(np.mean([draw[key] for draw in draws])) for key in draws[0]}}
         for name, values in scores.items():
             known = not np.isnan(values).any()
-            chosen = rows if name == model else lowest(values, number)
+            chosen = own[name] if name in own else lowest(values, number)
             scorers[name] = _both(versions, chosen) if known else {"replaced": None, "missed": None}
         reached = [one["replaced"] for one in scorers.values() if one["replaced"] is not None]
         ideal = max(average_precision(versions, lowest(order, number), PRISTINE), *reached)
         for one in scorers.values():
             after = one["replaced"]
             one["share_of_gain"] = None if after is None else share_of_gain(before, after, ideal)
-        found["models"][model] = {"ideal": ideal, **scorers[model], "scorers": scorers}
-    return found
+        return {"ideal": ideal, "scorers": scorers}
+
+    models = {}
+    for model, rows in discarded.items():
+        found = at(int(rows.sum()), {model: rows})
+        models[model] = {**found["scorers"][model], **found}
+    return {
+        "before": before,
+        "pristine": average_precision(versions, np.ones(count, dtype=bool), PRISTINE),
+        "models": models,
+        "shares": [at(round(share * count), {}) for share in shares],
+    }
 
 
 def _both(versions: Versions, discarded: Bools) -> dict[str, Any]:
@@ -86,8 +95,8 @@ def _both(versions: Versions, discarded: Bools) -> dict[str, Any]:
     }
 
 
-def mean_share(networks: Sequence[Mapping[str, Any]], model: str, scorer: str) -> float | None:
-    """Mean over the networks of the share of the ideal gain, None where no network has one."""
-    shares = [one["models"][model]["scorers"][scorer]["share_of_gain"] for one in networks]
+def mean_share(discards: Sequence[Mapping[str, Any]], scorer: str) -> float | None:
+    """Mean over the networks of the share of the ideal gain at one discard, None where no network has one."""
+    shares = [one["scorers"][scorer]["share_of_gain"] for one in discards]
     known = [share for share in shares if share is not None]
     return float(np.mean(known)) if known else None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from trainer.judge import discarding
 from trainer.judge.charts import bar_panels
 from trainer.judge.decisions import wrong
 from trainer.judge.discarding import errors_kept, share_of_gain
@@ -27,41 +28,50 @@ NOTE = (
     "taken as the sum over categories of its share of the category's objects times its own AP in it. The best "
     "choice itself cannot be computed: where another scorer's choice reaches more, that is the ideal. A model named "
     "`<model>:<task>` is that model's head for another task (tables III and IV). Shares are means over the "
-    "networks."
+    "networks. The last tables discard round shares of the rows, every scorer's lowest."
 )
 
 
+SHARES = (*discarding.SHARES, 0.5)
+
+
 def filter_figures(
-    errors: Bools, scores: Mapping[str, Floats], discarded: Mapping[str, Bools]
-) -> dict[str, dict[str, Any]]:
+    errors: Bools, scores: Mapping[str, Floats], discarded: Mapping[str, Bools], shares: Sequence[float] = ()
+) -> dict[str, Any]:
     """One network's accuracy before and after filtering.
 
     Args:
         errors: (N,) whether the network is wrong.
         scores: scorer -> (N,) scores.
         discarded: model -> (N,) rows it predicts non-useful.
+        shares: discarded shares, 0 to under 1.
 
     Returns:
         before, and for each model: after, ideal, and for random and every scorer at the same share after and
-        share_of_gain; None where a score is NaN or nothing is kept.
+        share_of_gain; None where a score is NaN or nothing is kept. The same for each of `shares`, in their order, but
+        for what a model itself discards.
     """
     whole = errors.astype(np.float64)
     before = 1 - float(whole.mean())
-    found: dict[str, Any] = {"before": before, "models": {}}
-    for model, rows in discarded.items():
-        at = np.array([rows.mean()])
-        if rows.all():
-            empty = {name: {"after": None, "share_of_gain": None} for name in ("random", *scores)}
-            found["models"][model] = {"ideal": None, **empty[model], "scorers": empty}
-            continue
-        ideal = 1 - float(errors_kept(-whole, whole, at)[0])
+
+    def at(share: float) -> dict[str, Any]:
+        if share == 1:
+            nothing = {"after": None, "share_of_gain": None}
+            return {"ideal": None, "scorers": {name: dict(nothing) for name in ("random", *scores)}}
+        where = np.array([share])
+        ideal = 1 - float(errors_kept(-whole, whole, where)[0])
         scorers: dict[str, Any] = {"random": {"after": before, "share_of_gain": share_of_gain(before, before, ideal)}}
         for name, values in scores.items():
-            after = None if np.isnan(values).any() else 1 - float(errors_kept(values, whole, at)[0])
+            after = None if np.isnan(values).any() else 1 - float(errors_kept(values, whole, where)[0])
             gain = None if after is None else share_of_gain(before, after, ideal)
             scorers[name] = {"after": after, "share_of_gain": gain}
-        found["models"][model] = {"ideal": ideal, **scorers[model], "scorers": scorers}
-    return found
+        return {"ideal": ideal, "scorers": scorers}
+
+    models = {}
+    for model, rows in discarded.items():
+        found = at(float(rows.mean()))
+        models[model] = {**found["scorers"][model], **found}
+    return {"before": before, "models": models, "shares": [at(share) for share in shares]}
 
 
 def figures(evidence: Evidence) -> dict[str, Any]:
@@ -72,20 +82,27 @@ def figures(evidence: Evidence) -> dict[str, Any]:
     networks = {}
     for place, network in enumerate(evidence.networks):
         if errors is not None:
-            networks[network] = filter_figures(errors[:, place], scores, discarded)
+            networks[network] = filter_figures(errors[:, place], scores, discarded, SHARES)
         else:
             versions = versions_of(evidence.distorted[place], evidence.pristine[place])
-            networks[network] = judge_network(versions, scores, discarded)
+            networks[network] = judge_network(versions, scores, discarded, SHARES)
+
+    def gains(discards: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
+        return {scorer: mean_share(discards, scorer) for scorer in ("random", *scores)}
+
+    found = list(networks.values())
     models = {
         model: {
             "discarded_share": float(rows.mean()),
-            "share_of_gain": {
-                scorer: mean_share(list(networks.values()), model, scorer) for scorer in ("random", *scores)
-            },
+            "share_of_gain": gains([one["models"][model] for one in found]),
         }
         for model, rows in discarded.items()
     }
-    return {"rows": len(evidence), "networks": networks, "models": models}
+    at_shares = [
+        {"discarded_share": share, "share_of_gain": gains([one["shares"][place] for one in found])}
+        for place, share in enumerate(SHARES)
+    ]
+    return {"rows": len(evidence), "networks": networks, "models": models, "shares": at_shares}
 
 
 def judge(evidences: Sequence[Evidence]) -> Report:
@@ -93,7 +110,7 @@ def judge(evidences: Sequence[Evidence]) -> Report:
     found = {evidence.task: figures(evidence) for evidence in evidences}
     sections = []
     for task, part in found.items():
-        sections += [_network_table(task, part), _share_table(task, part)]
+        sections += [_network_table(task, part), *_share_tables(task, part)]
 
     def draw(figure: Figure) -> None:
         panels = {}
@@ -128,9 +145,13 @@ def _network_table(task: str, part: Mapping[str, Any]) -> Section:
     return Section(f"{task}: {what}, {part['rows']} rows", head, body)
 
 
-def _share_table(task: str, part: Mapping[str, Any]) -> Section:
-    models = part["models"]
-    head = ["scorer", *(f"at {model}'s discard ({one['discarded_share']:.1%})" for model, one in models.items())]
-    names = next(iter(models.values()))["share_of_gain"]
-    body = [[name, *(percent(one["share_of_gain"][name]) for one in models.values())] for name in names]
-    return Section(f"{task}: share of the ideal gain (%)", head, body)
+def _share_tables(task: str, part: Mapping[str, Any]) -> list[Section]:
+    """Every scorer's share of the ideal gain: at what each model discards, and at round shares."""
+    own = {f"at {model}'s discard ({one['discarded_share']:.1%})": one for model, one in part["models"].items()}
+    even = {f"at {one['discarded_share']:.0%}": one for one in part["shares"]}
+    sections = []
+    for what, columns in (("what each model discards", own), ("a given share discarded", even)):
+        names = next(iter(columns.values()))["share_of_gain"]
+        body = [[name, *(percent(one["share_of_gain"][name]) for one in columns.values())] for name in names]
+        sections.append(Section(f"{task}: share of the ideal gain (%), {what}", ["scorer", *columns], body))
+    return sections
