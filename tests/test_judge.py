@@ -16,7 +16,7 @@ from trainer.__main__ import main
 from trainer.judge import WHATS, Request, judge
 from trainer.judge.decisions import confident_errors, with_truth, wrong
 from trainer.judge.rows import load_evidence
-from trainer.judge.scores import with_oracles, with_scores
+from trainer.judge.scores import with_oracles, with_scores, with_verdicts
 from trainer.score_table import read_scores
 from trainer.tables import read_table
 
@@ -190,6 +190,21 @@ def test_the_filter_and_its_rivals_against_the_ideal(folder: Path, tmp_path: Pat
     assert near["missed"] < near["replaced"]
     assert set(near["scorers"]) >= {"random", "ours", "ours:classification", "energy", "distortion_oracle"}
     assert found["detection"]["models"]["ours"]["share_of_gain"]["ours"] == pytest.approx(1)
+
+
+def test_verdicts_of_other_networks_are_scorers(folder: Path, tmp_path: Path) -> None:
+    judge(request(folder, "figure2", tmp_path, verdict_labels=(folder / "test",)))
+    found = figures(tmp_path, "figure2")
+    assert found["detection"]["models"]["ours"]["share_of_gain"]["verdict_utility"] > 0.98
+    assert "verdict_confidence" in found["classification"]["models"]["ours"]["share_of_gain"]
+    evidence = load_evidence([folder / "test" / "detection.parquet"]).select("all")
+    scores = with_verdicts(evidence, load_evidence([folder / "test" / "detection.parquet"])).scores
+    assert scores["verdict_utility"] == pytest.approx(evidence.continuous)
+    surest = [max(one, default=0.0) for one in evidence.distorted[0]["scores"].to_pylist()]
+    other = [max(one, default=0.0) for one in evidence.distorted[1]["scores"].to_pylist()]
+    assert scores["verdict_confidence"] == pytest.approx(np.mean([surest, other], axis=0))
+    with pytest.raises(InputError, match="18 of 18 classification rows are not in the tables of --verdict-labels"):
+        judge(request(folder, "figure2", tmp_path, verdict_labels=(folder / "dev",)))
 
 
 def test_the_oracle_learns_from_development_tables_only(folder: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from trainer.judge import leak
 from trainer.judge.oracle import StrengthOracle, fit_evidence
 from trainer.judge.report import Report, Source, write
 from trainer.judge.rows import ROWS, Evidence, label_paths, load_evidence
-from trainer.judge.scores import scored, with_oracles, with_scores
+from trainer.judge.scores import scored, with_oracles, with_scores, with_verdicts
 from trainer.runs import command_line, sha256
 from trainer.score_table import read_scores
 from trainer.tables import metadata_of, read_table
@@ -77,6 +77,8 @@ class Request:
     """Folders of label tables of other pictures, on which `networks` finds where even classes are divided."""
     even_scores: tuple[Path, ...] = ()
     """Their score tables; rows without a score are left out."""
+    verdict_labels: tuple[Path, ...] = ()
+    """Folders of label tables of the rows that judge, by other networks, whose verdicts become scorers."""
 
     def __post_init__(self) -> None:
         leaks = self.what == LEAK
@@ -120,6 +122,8 @@ def judge(request: Request, command: str = "") -> str:
     what = WHATS[request.what]
     rows = request.rows or what.rows
     evidences = [_evidence(request, found, rows) for found in paths.values()]
+    if request.verdict_labels:
+        evidences = [with_verdicts(one, _other(request.verdict_labels, one.task)) for one in evidences]
     others = [_even(request, evidence, rows) for evidence in evidences] if request.even_labels else []
     report: Report = import_module(f"trainer.judge.{what.module}").judge(evidences, *([others] if others else []))
     scores = {path.as_posix(): sha256(path) for path in (*request.scores, *request.even_scores)}
@@ -141,11 +145,9 @@ def _even(request: Request, judging: Evidence, rows: str) -> Evidence:
     Raises:
         InputError: they are not of this task, have no scores, or share a picture with the rows that judge.
     """
-    paths = label_paths(request.even_labels).get(judging.task)
-    if paths is None:
-        raise InputError(f"no {judging.task}.parquet in {', '.join(map(str, request.even_labels))}")
     tables = [read_scores(path) for path in request.even_scores]
-    evidence = with_scores(scored(load_evidence(paths).select(rows), tables), tables, request.models)
+    others = _other(request.even_labels, judging.task).select(rows)
+    evidence = with_scores(scored(others, tables), tables, request.models)
     shared = set(evidence.content_hash) & set(judging.content_hash)
     if shared:
         raise InputError(f"{len(shared)} pictures of --even-labels are among those that judge: name other tables")
@@ -155,10 +157,15 @@ def _even(request: Request, judging: Evidence, rows: str) -> Evidence:
 def _oracle(folders: Sequence[Path], task: str) -> StrengthOracle | None:
     if not folders:
         return None
+    return fit_evidence(_other(folders, task))
+
+
+def _other(folders: Sequence[Path], task: str) -> Evidence:
+    """The rows of one task in other label tables than those that judge."""
     paths = label_paths(folders).get(task)
     if paths is None:
-        raise InputError(f"no {task}.parquet in {', '.join(map(str, folders))}: the oracle needs labels of each task")
-    return fit_evidence(load_evidence(paths))
+        raise InputError(f"no {task}.parquet in {', '.join(map(str, folders))}: labels of each task are needed there")
+    return load_evidence(paths)
 
 
 def _leaks(request: Request, paths: Mapping[str, Sequence[Path]]) -> Report:
@@ -194,6 +201,10 @@ def _source(task: str, path: Path) -> Source:
     help="networks: label tables of other pictures, to find where classes that count alike are divided; may repeat.",
 )  # fmt: skip
 @click.option("--even-scores", type=click.Path(path_type=Path), multiple=True, help="Their score tables; may repeat.")
+@click.option(
+    "--verdict-labels", type=click.Path(path_type=Path), multiple=True,
+    help="Label tables of the same rows by other networks, whose verdicts become scorers; may repeat.",
+)  # fmt: skip
 @click.option("--rows", type=click.Choice(ROWS), help="Rows to judge; each table has its own default.")
 @click.option("--name", help="Of the files; the table's own by default.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("benchmarks/results"), show_default=True)

@@ -17,6 +17,7 @@ from trainer.score_table import score_columns
 TRUE_QUALITY = "true_quality"
 STRENGTH_ORACLE = "distortion_oracle"
 PRISTINE_QUALITY = 101.0
+VERDICT_UTILITY, VERDICT_CONFIDENCE = "verdict_utility", "verdict_confidence"
 IDENTITY = ("content_hash", "distortion", "strength")
 
 
@@ -84,6 +85,39 @@ def _check(model: str, mine: dict[str, Floats], columns: dict[str, Floats]) -> N
     for name, values in mine.items():
         if np.isnan(values).any():
             raise InputError(f"{np.isnan(values).sum()} rows have no {name}: run `python -m trainer score` again")
+
+
+def with_verdicts(evidence: Evidence, verdicts: Evidence) -> Evidence:
+    """The rows with what other networks decided on the very same pictures as scores: no model that learns from those
+    networks' decisions knows more.
+
+    `verdict_utility` is the mean of their continuous utilities, 0 where none counts, and knows the ground truth;
+    `verdict_confidence` is the mean of their highest confidences on the distorted picture, and does not.
+
+    Args:
+        evidence: the rows.
+        verdicts: rows of the same task, these among them.
+
+    Raises:
+        InputError: a row has no verdict.
+    """
+    known = {key: place for place, key in enumerate(verdicts.identities())}
+    places = np.array([known.get(key, -1) for key in evidence.identities()])
+    if (places < 0).any():
+        raise InputError(
+            f"{(places < 0).sum()} of {len(places)} {evidence.task} rows are not in the tables of --verdict-labels: "
+            "label them with the same --distortions, --sample and --split"
+        )
+    own = verdicts.take(places)
+    told = {VERDICT_UTILITY: np.nan_to_num(own.continuous), VERDICT_CONFIDENCE: _confidence(own)}
+    return replace(evidence, scores={**evidence.scores, **told})
+
+
+def _confidence(evidence: Evidence) -> Floats:
+    if evidence.task == "classification":
+        return np.mean([table["top_probability"].to_numpy() for table in evidence.distorted], axis=0, dtype=np.float64)
+    surest = [[max(scores, default=0.0) for scores in table["scores"].to_pylist()] for table in evidence.distorted]
+    return np.mean(surest, axis=0, dtype=np.float64)
 
 
 def with_oracles(evidence: Evidence, oracle: StrengthOracle | None) -> Evidence:
